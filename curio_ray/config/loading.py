@@ -1,0 +1,92 @@
+"""YAML in, a checked `RunConfig` out; every error names the field's path and what to write."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from curio_ray.config.run import RunConfig
+from curio_ray.errors import ConfigError
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run's YAML file and apply overrides of the form `a.b.c=value`.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or a field is wrong.
+    """
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a YAML file") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must hold a mapping of sections, such as 'task:' and 'servers:'")
+    for override in overrides:
+        _apply(values, override)
+    return parse_config(values, source=str(path))
+
+
+def parse_config(values: dict[str, Any], source: str = "config") -> RunConfig:
+    """Check plain values against `RunConfig`.
+
+    Raises:
+        ConfigError: a field is unknown, missing or wrong.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(details) for details in error.errors()]
+        raise ConfigError(f"{source} cannot work:\n  " + "\n  ".join(lines)) from error
+
+
+def dump_config(config: RunConfig) -> str:
+    """The resolved config as YAML, every default written out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    path, separator, text = override.partition("=")
+    if not separator or not path:
+        raise ConfigError(f"--set {override}: write it as field.path=value")
+    *parents, last = path.split(".")
+    section = values
+    for depth, name in enumerate(parents):
+        section = section.setdefault(name, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"--set {override}: {'.'.join(parents[: depth + 1])} is not a section")
+    section[last] = yaml.safe_load(text)
+
+
+def _explain(details: ErrorDetails) -> str:
+    path = ".".join(str(part) for part in details["loc"])
+    message = details["msg"].removeprefix("Value error, ")
+    if details["type"] == "extra_forbidden":
+        known = _fields_at(details["loc"][:-1])
+        close = difflib.get_close_matches(str(details["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"write one of: {', '.join(known)}"
+        return f"{path}: there is no such field; {hint}"
+    if details["type"] == "missing":
+        return f"{path}: is missing; write a value for it"
+    if details["type"] == "value_error":
+        return f"{path}: {message}" if path else message
+    return f"{path}: {message[0].lower()}{message[1:]}, not {details['input']!r}"
+
+
+def _fields_at(location: Sequence[int | str]) -> list[str]:
+    section: Any = RunConfig
+    for part in location:
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            section = section.model_fields[str(part)].annotation
+        elif get_origin(section) is dict:
+            section = get_args(section)[1]
+    return sorted(section.model_fields) if isinstance(section, type) else []

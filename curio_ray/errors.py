@@ -1,0 +1,37 @@
+"""The errors that a user of the package can meet. Each message says what to do instead."""
+
+
+class CurioError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class ConfigError(CurioError):
+    """A config that cannot work. The message names each field by its path."""
+
+
+class PreflightError(CurioError):
+    """The machine cannot hold the run: Python version, memory, ports or folders."""
+
+
+class DeadlineError(CurioError):
+    """A wait passed its deadline. The message names what was waited for."""
+
+
+class ServerError(CurioError):
+    """A model server failed or died. The message names the server."""
+
+
+class TemplateError(CurioError):
+    """The incremental chat template differs from the tokenizer's full chat template."""
+
+
+class RolloutError(CurioError):
+    """Dialogues could not be completed. The message names the role that failed and why."""
+
+
+class LearnerError(CurioError):
+    """A learner rank failed, hung or produced values that cannot be trained on."""
+
+
+class CheckpointError(CurioError):
+    """A checkpoint is missing, incomplete or does not fit the config."""

@@ -1,0 +1,78 @@
+"""What a task must tell: its user types, its users, the words of each role and the score."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from curio_ray.dialogue import Turn, User
+
+Split = Literal["train", "held_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat, as the `transformers` chat templates know it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPrompt:
+    """How a model reads a transcript and answers one question about it with one label.
+
+    The prompt is a single user message: `instruction`, then every turn as "name: text", then
+    `question`. Each of `labels` must start with a token of its own in the model's tokenizer.
+    """
+
+    instruction: str
+    policy_name: str
+    user_name: str
+    question: str
+    labels: tuple[str, ...]
+
+
+class Task(ABC):
+    """A conversation task: who the users are, what each role is told, when it ends, who won.
+
+    A task calls no model. The same arguments always give the same users; train and held-out
+    users are disjoint.
+    """
+
+    user_types: tuple[str, ...]
+    max_turns: int
+
+    @abstractmethod
+    def users(self, split: Split) -> Sequence[User]:
+        """All users of a split, in a fixed order."""
+
+    @abstractmethod
+    def policy_prompt(self, user: User) -> list[Message]:
+        """The chat up to the policy's first turn; ends with the user's opening words."""
+
+    @abstractmethod
+    def environment_prompt(self, user: User) -> str:
+        """The instruction that makes the environment model speak as this user."""
+
+    @abstractmethod
+    def opening(self, user: User) -> str:
+        """The user's first words, which are also the last message of `policy_prompt`."""
+
+    @abstractmethod
+    def user_model_prompt(self) -> ReadingPrompt:
+        """How the user model reads the dialogue; the labels are those of `user_types`, in order."""
+
+    @abstractmethod
+    def reward_model_prompt(self, user: User) -> ReadingPrompt:
+        """How the reward model reads a finished dialogue; the label at index 1 means success."""
+
+    @abstractmethod
+    def is_over(self, turns: Sequence[Turn]) -> bool:
+        """Whether the policy's last turn ends the dialogue before `max_turns`."""
+
+    @abstractmethod
+    def rule_score(self, user: User, turns: Sequence[Turn]) -> float | None:
+        """The task reward in [0, 1] by rule, or None where only the reward model can tell."""
