@@ -8,7 +8,9 @@ from pydantic import Field
 
 from curio_ray.config.base import Fraction, Positive, Section
 
-IntrinsicName = Literal["mtrlhf", "diff_acc"]
+IntrinsicName = Literal[
+    "mtrlhf", "acc", "log_acc", "ent", "diff_acc", "diff_log_acc", "diff_ent", "info_gain"
+]
 
 
 class TaskRewardConfig(Section):

@@ -1,0 +1,41 @@
+"""Intrinsic rewards against values computed by hand."""
+
+import numpy as np
+import pytest
+
+from curio_ray.rewards.intrinsic import intrinsic_rewards
+
+HALF, SURE, WRONG = [0.5, 0.5], [1.0, 0.0], [0.0, 1.0]
+LOG_SMALLEST = np.log(1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "beliefs", "discount", "expected"),
+    [
+        ("mtrlhf", [HALF, SURE], 1.0, [0.0]),
+        ("acc", [HALF, SURE, WRONG], 1.0, [1.0, 0.0]),
+        ("log_acc", [HALF, SURE, WRONG], 1.0, [0.0, LOG_SMALLEST]),
+        ("ent", [HALF, SURE, HALF], 1.0, [0.0, -np.log(2)]),
+        ("diff_acc", [HALF, SURE, WRONG], 1.0, [0.5, -1.0]),
+        ("diff_acc", [HALF, SURE, HALF], 0.5, [0.0, -0.75]),
+        ("diff_log_acc", [HALF, SURE, WRONG], 1.0, [np.log(2), LOG_SMALLEST]),
+        ("diff_ent", [HALF, SURE, HALF], 1.0, [np.log(2), -np.log(2)]),
+        ("diff_ent", [HALF, HALF], 0.9, [0.1 * np.log(2)]),
+        ("info_gain", [HALF, SURE, SURE], 1.0, [np.log(2), 0.0]),
+        ("info_gain", [SURE, WRONG], 1.0, [-LOG_SMALLEST]),
+    ],
+)
+def test_formulas_agree_with_values_computed_by_hand(name, beliefs, discount, expected):
+    rewards = intrinsic_rewards(name, np.array(beliefs), true_type=0, discount=discount)
+    np.testing.assert_allclose(rewards, expected, atol=1e-9)
+
+
+def test_undiscounted_differences_sum_to_the_total_change_of_belief():
+    beliefs = np.array([[0.2, 0.8], [0.7, 0.3], [0.1, 0.9], [0.6, 0.4]])
+    rewards = intrinsic_rewards("diff_acc", beliefs, true_type=0, discount=1.0)
+    assert rewards.sum() == pytest.approx(0.6 - 0.2)
+
+
+def test_a_belief_that_is_not_a_distribution_is_refused():
+    with pytest.raises(ValueError, match="distributions"):
+        intrinsic_rewards("diff_acc", np.array([[0.5, 0.5], [np.nan, 1.0]]), 0, 1.0)
