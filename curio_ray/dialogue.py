@@ -51,7 +51,9 @@ class Turn:
             ("weight_versions", self.weight_versions),
         ):
             if len(values) != expected:
-                raise ValueError(f"a {self.speaker} turn needs {expected} {name}, got {len(values)}")
+                raise ValueError(
+                    f"a {self.speaker} turn needs {expected} {name}, got {len(values)}"
+                )
         if self.speaker == "policy" and not self.token_ids:
             raise ValueError("a policy turn needs at least one sampled token")
 

@@ -79,7 +79,7 @@ def gae_gradient(
     return gradient
 
 
-@pytest.fixture()
+@pytest.fixture
 def logits() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(len(HISTORIES), 2))
 
