@@ -1,0 +1,136 @@
+"""Exercise Recommendation in small: ask a user questions, then recommend the exercise that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from curio_ray.config.base import Positive, Section
+from curio_ray.dialogue import Turn, User
+from curio_ray.pocket import words
+from curio_ray.pocket.world import (
+    ATTRIBUTES,
+    RELEVANT,
+    STRATEGIES,
+    draw_persona,
+    ideal_strategy,
+)
+from curio_ray.tasks.base import Message, ReadingPrompt, Split, Task
+
+MAX_USERS = 100_000
+
+
+class ExerciseOptions(Section):
+    """`task.options`: `questions` counts the turns before the recommendation."""
+
+    train_users: Annotated[Positive, Field(le=MAX_USERS)] = 200
+    held_out_users: Annotated[Positive, Field(le=MAX_USERS)] = 256
+    questions: Annotated[Positive, Field(le=words.MAX_QUESTIONS)] = 5
+
+
+class ExerciseTask(Task):
+    """The eight strategies are the user types; the ideal strategy follows from the persona by rule.
+
+    The seed draws the users. Types are as evenly spread as the number of users allows, no
+    persona occurs twice, and the held-out users do not depend on the number of training users.
+
+    Raises:
+        pydantic.ValidationError: an option is unknown or out of range.
+    """
+
+    user_types = STRATEGIES
+
+    def __init__(self, seed: int, **options: object) -> None:
+        self.options = ExerciseOptions.model_validate(options)
+        self.max_turns = self.options.questions + 1
+        held_out = _draw_users("held_out", self.options.held_out_users, (seed, 1), taken=set())
+        taken = {_key(user.persona) for user in held_out}
+        train = _draw_users("train", self.options.train_users, (seed, 0), taken)
+        self._users: dict[Split, tuple[User, ...]] = {"train": train, "held_out": held_out}
+
+    def users(self, split: Split) -> Sequence[User]:
+        """All users of a split, in a fixed order."""
+        return self._users[split]
+
+    def policy_prompt(self, user: User) -> list[Message]:
+        """The system message, which tells the number of questions, and the user's opening."""
+        return [
+            Message("system", words.policy_instruction(self.options.questions)),
+            Message("user", self.opening(user)),
+        ]
+
+    def environment_prompt(self, user: User) -> str:
+        """The persona in words."""
+        return words.persona_instruction(user.persona)
+
+    def opening(self, user: User) -> str:
+        """The same for every user: it tells nothing."""
+        return words.OPENING
+
+    def user_model_prompt(self) -> ReadingPrompt:
+        """Which strategy fits, judged by the user's words alone."""
+        return ReadingPrompt(
+            instruction=words.USER_MODEL_INSTRUCTION,
+            policy_name=words.POLICY_NAME,
+            user_name=words.USER_NAME,
+            question=words.USER_MODEL_QUESTION,
+            labels=STRATEGIES,
+        )
+
+    def reward_model_prompt(self, user: User) -> ReadingPrompt:
+        """Whether the recommendation is the ideal strategy, which the judge is told."""
+        return ReadingPrompt(
+            instruction=words.reward_model_instruction(STRATEGIES[user.type_index]),
+            policy_name=words.POLICY_NAME,
+            user_name=words.USER_NAME,
+            question=words.REWARD_MODEL_QUESTION,
+            labels=words.REWARD_MODEL_LABELS,
+        )
+
+    def is_over(self, turns: Sequence[Turn]) -> bool:
+        """Whether the policy's last turn recommends a strategy."""
+        return bool(words.recommended_strategies(_last_policy_text(turns)))
+
+    def rule_score(self, user: User, turns: Sequence[Turn]) -> float:
+        """1 if the policy's last turn recommends the ideal strategy and no other, else 0."""
+        recommended = words.recommended_strategies(_last_policy_text(turns))
+        return float(recommended == {STRATEGIES[user.type_index]})
+
+
+def is_relevant_question(text: str) -> bool:
+    """Whether a policy turn asks about one of the five attributes that decide the strategy."""
+    return words.asked_attribute(text) in RELEVANT
+
+
+def relevant_question_share(turns: Sequence[Turn]) -> float:
+    """The share of relevant ones among a dialogue's questions; 0 where nothing was asked."""
+    asked = [words.asked_attribute(turn.text) for turn in turns if turn.speaker == "policy"]
+    questions = [attribute for attribute in asked if attribute is not None]
+    return sum(attribute in RELEVANT for attribute in questions) / max(len(questions), 1)
+
+
+def _last_policy_text(turns: Sequence[Turn]) -> str:
+    return next((turn.text for turn in reversed(turns) if turn.speaker == "policy"), "")
+
+
+def _draw_users(
+    split: Split, count: int, seed: tuple[int, int], taken: set[tuple[str, ...]]
+) -> tuple[User, ...]:
+    generator = np.random.default_rng(seed)
+    seen = set(taken)
+    users: list[User] = []
+    while len(users) < count:
+        type_index = len(users) % len(STRATEGIES)
+        persona = draw_persona(generator)
+        if STRATEGIES.index(ideal_strategy(persona)) != type_index or _key(persona) in seen:
+            continue
+        seen.add(_key(persona))
+        users.append(User(f"{split}-{len(users):05d}", type_index, persona))
+    return tuple(users)
+
+
+def _key(persona: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(persona[attribute] for attribute in ATTRIBUTES)
