@@ -1,0 +1,43 @@
+# make train   train the pocket run on this machine; the first call sets up .venv
+# make test    ruff, mypy and pytest
+# make lint    ruff and mypy alone
+# make lock    renew requirements/cpu.txt (needs uv)
+# make docs    renew docs/configuration.md
+# make clean   remove the environment and caches, never the runs
+#
+# PYTHON=/path/to/python3.11 chooses the interpreter of the environment.
+
+SHELL := bash
+VENV := .venv
+PYTHON ?=
+CONFIG ?= configs/pocket.yaml
+READY := $(VENV)/.ready
+
+.PHONY: train test lint lock docs clean
+.DEFAULT_GOAL := train
+
+$(READY): requirements/cpu.txt requirements/set_up.sh pyproject.toml
+	@requirements/set_up.sh $(VENV) "$(PYTHON)"
+	@touch $@
+
+train: $(READY)
+	@$(VENV)/bin/curio train $(CONFIG) --set-aside
+
+test: lint
+	@$(VENV)/bin/python -m pytest
+
+lint: $(READY)
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+
+lock:
+	uv pip compile requirements/cpu.in --override requirements/overrides.txt --python-version 3.11 \
+	    --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	    --output-file requirements/cpu.txt
+
+docs: $(READY)
+	@$(VENV)/bin/python -m curio_ray.config.reference > docs/configuration.md
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,77 @@
+"""Checkpoints: folders named by iteration, written whole or not at all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from curio_ray.run_folder.atomic import sync, sync_tree
+
+_NAME = re.compile(r"iteration-(\d{6,})")
+
+
+def iteration_name(iteration: int) -> str:
+    """The name that files and folders of an iteration carry: `iteration-000020`."""
+    return f"iteration-{iteration:06d}"
+
+
+def iteration_of(path: Path) -> int | None:
+    """The iteration in a name, or None where the name is not one of ours."""
+    match = _NAME.fullmatch(path.name.partition(".")[0])
+    return int(match.group(1)) if match else None
+
+
+class Checkpoints:
+    """The checkpoints of a run; the newest `keep` stay.
+
+    A checkpoint is written to a hidden folder, forced to the disk and then renamed, so that
+    whatever carries a checkpoint's name is complete.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def all(self) -> list[Path]:
+        """Complete checkpoints, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        found = [path for path in self.folder.iterdir() if iteration_of(path) is not None]
+        return sorted(found, key=lambda path: iteration_of(path) or 0)
+
+    def latest(self) -> Path | None:
+        """The newest complete checkpoint."""
+        return next(reversed(self.all()), None)
+
+    @contextmanager
+    def write(self, iteration: int) -> Iterator[Path]:
+        """A folder to fill; it becomes the checkpoint of `iteration` when the block ends well."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        final = self.folder / iteration_name(iteration)
+        partial = self.folder / f".{final.name}.partial"
+        partial.mkdir()
+        try:
+            yield partial
+            sync_tree(partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if final.exists():
+            self._remove(final)
+        partial.rename(final)
+        sync(self.folder)
+        for old in self.all()[: -self.keep]:
+            self._remove(old)
+
+    def _remove(self, checkpoint: Path) -> None:
+        hidden = checkpoint.with_name(f".{checkpoint.name}.removed")
+        checkpoint.rename(hidden)
+        shutil.rmtree(hidden)
+
+    def _sweep(self) -> None:
+        for leftover in self.folder.glob(".iteration-*"):
+            shutil.rmtree(leftover)

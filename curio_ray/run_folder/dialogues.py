@@ -1,0 +1,100 @@
+"""Dialogues as parquet: one row per dialogue with its turns nested in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curio_ray.dialogue import Dialogue, Turn, User
+
+_BELIEF = pa.list_(pa.float64())
+_TURN = pa.struct(
+    {
+        "speaker": pa.string(),
+        "text": pa.string(),
+        "token_ids": pa.list_(pa.int32()),
+        "log_probs": pa.list_(pa.float64()),
+        "weight_versions": pa.list_(pa.int32()),
+        "belief": _BELIEF,
+        "rewards": pa.map_(pa.string(), pa.float64()),
+    }
+)
+SCHEMA = pa.schema(
+    {
+        "id": pa.string(),
+        "user_id": pa.string(),
+        "user_type": pa.int32(),
+        "persona": pa.map_(pa.string(), pa.string()),
+        "success": pa.bool_(),
+        "attempts": pa.int32(),
+        "prompt_ids": pa.list_(pa.int32()),
+        "initial_belief": _BELIEF,
+        "turns": pa.list_(_TURN),
+    }
+)
+
+
+def write_dialogues(path: Path, dialogues: Iterable[Dialogue]) -> None:
+    """Write the file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    table = pa.Table.from_pylist([_row(dialogue) for dialogue in dialogues], schema=SCHEMA)
+    pq.write_table(table, partial, compression="zstd")
+    partial.replace(path)
+
+
+def read_dialogues(path: Path) -> list[Dialogue]:
+    """The dialogues as they were written; beliefs come back as float64 arrays."""
+    return [_dialogue(row) for row in pq.read_table(path, schema=SCHEMA).to_pylist()]
+
+
+def _row(dialogue: Dialogue) -> dict[str, Any]:
+    return {
+        "id": dialogue.id,
+        "user_id": dialogue.user.id,
+        "user_type": dialogue.user.type_index,
+        "persona": list(dialogue.user.persona.items()),
+        "success": bool(dialogue.success),
+        "attempts": dialogue.attempts,
+        "prompt_ids": dialogue.prompt_ids,
+        "initial_belief": dialogue.initial_belief,
+        "turns": [_turn_row(turn) for turn in dialogue.turns],
+    }
+
+
+def _turn_row(turn: Turn) -> dict[str, Any]:
+    return {
+        "speaker": turn.speaker,
+        "text": turn.text,
+        "token_ids": turn.token_ids,
+        "log_probs": turn.log_probs,
+        "weight_versions": turn.weight_versions,
+        "belief": turn.belief,
+        "rewards": [(name, float(value)) for name, value in turn.rewards.items()],
+    }
+
+
+def _dialogue(row: Mapping[str, Any]) -> Dialogue:
+    return Dialogue(
+        id=row["id"],
+        user=User(row["user_id"], row["user_type"], dict(row["persona"])),
+        prompt_ids=row["prompt_ids"],
+        turns=[_turn(turn) for turn in row["turns"]],
+        initial_belief=_array(row["initial_belief"]),
+        success=row["success"],
+        attempts=row["attempts"],
+    )
+
+
+def _turn(row: Mapping[str, Any]) -> Turn:
+    values = {**row, "belief": _array(row["belief"]), "rewards": dict(row["rewards"])}
+    return Turn(**values)
+
+
+def _array(values: list[float] | None) -> np.ndarray | None:
+    return None if values is None else np.asarray(values, dtype=np.float64)

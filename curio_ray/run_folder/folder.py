@@ -1,0 +1,217 @@
+"""The run folder: where a run's config, metrics, dialogues, checkpoints, logs and summary lie."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from pydantic import ValidationError
+
+from curio_ray.config import RunConfig, dump_config, load_config
+from curio_ray.errors import CheckpointError, ConfigError, PreflightError
+from curio_ray.run_folder.atomic import write_atomically
+from curio_ray.run_folder.checkpoints import Checkpoints, iteration_name, iteration_of
+from curio_ray.run_folder.metrics import MetricsWriter, read_metrics, truncate_metrics
+from curio_ray.run_folder.summary import Summary
+
+if TYPE_CHECKING:
+    from curio_ray.dialogue import Dialogue
+
+CONFIG_FILE = "config.yaml"
+METRICS_FILE = "metrics.jsonl"
+SUMMARY_FILE = "summary.json"
+DIALOGUES_FOLDER = "dialogues"
+CHECKPOINTS_FOLDER = "checkpoints"
+
+
+def holds_a_run(path: Path) -> bool:
+    """Whether a folder holds results that a new run must not overwrite."""
+    metrics = path / METRICS_FILE
+    has_metrics = metrics.is_file() and metrics.stat().st_size > 0
+    return has_metrics or bool(Checkpoints(path / CHECKPOINTS_FOLDER, keep=1).all())
+
+
+def next_free(path: Path) -> Path:
+    """The first of `path.1`, `path.2` ... that does not exist."""
+    number = 1
+    while (free := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    return free
+
+
+def set_aside(path: Path) -> Path:
+    """Rename an existing run folder to the next free number and return its new path.
+
+    Raises:
+        PreflightError: a running process is writing to it.
+    """
+    lock = _lock(path)
+    aside = next_free(path)
+    path.rename(aside)
+    lock.close()
+    return aside
+
+
+class RunFolder:
+    """One run on disk. While it is open no other process can write to it."""
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        self.path = path
+        self.config = config
+        for folder in (DIALOGUES_FOLDER, CHECKPOINTS_FOLDER, "tensorboard", "logs"):
+            (path / folder).mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(path)
+        self._checkpoints = Checkpoints(
+            path / CHECKPOINTS_FOLDER, keep=config.training.keep_checkpoints
+        )
+        self._metrics = MetricsWriter(path / METRICS_FILE, path / "tensorboard")
+
+    @classmethod
+    def create(cls, path: str | Path, config: RunConfig) -> RunFolder:
+        """Start a new run folder and write its resolved config.
+
+        Raises:
+            ConfigError: the folder already holds a run.
+        """
+        path = Path(path)
+        if holds_a_run(path):
+            raise ConfigError(
+                f"output: {path} already holds a run; continue it with 'curio train --resume "
+                f"{path}', write another folder with --output {next_free(path)}, or move the old "
+                "one out of the way with --set-aside"
+            )
+        run = cls(path, config)
+        run._write_config()
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path, overrides: Iterable[str] = ()) -> RunFolder:
+        """Open an existing run folder; `overrides` change fields of its config for good.
+
+        Raises:
+            ConfigError: there is no run at `path`, or an override is wrong.
+            PreflightError: another process is writing to it.
+        """
+        path, overrides = Path(path), tuple(overrides)
+        config = cls.read_config(path, overrides)
+        run = cls(path, config)
+        if overrides:
+            run._write_config()
+        return run
+
+    @staticmethod
+    def read_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+        """The resolved config of the run at `path`, touching nothing."""
+        file = Path(path) / CONFIG_FILE
+        if not file.is_file():
+            raise ConfigError(f"{path}: is not a run folder, it has no {CONFIG_FILE}; name one")
+        return load_config(file, tuple(overrides))
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the libraries' and processes' logs."""
+        return self.path / "logs"
+
+    def write_metrics(self, iteration: int, metrics: Mapping[str, Any]) -> None:
+        """Append an iteration to metrics.jsonl and TensorBoard."""
+        self._metrics.write(iteration, metrics)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All iterations logged so far."""
+        return read_metrics(self.path / METRICS_FILE)
+
+    def write_dialogues(self, iteration: int, dialogues: Iterable[Dialogue]) -> Path:
+        """Save the dialogues of an iteration."""
+        from curio_ray.run_folder.dialogues import write_dialogues
+
+        path = self._dialogues_file(iteration)
+        write_dialogues(path, dialogues)
+        return path
+
+    def read_dialogues(self, iteration: int) -> list[Dialogue]:
+        """The dialogues of an iteration."""
+        from curio_ray.run_folder.dialogues import read_dialogues
+
+        return read_dialogues(self._dialogues_file(iteration))
+
+    @contextmanager
+    def checkpoint(self, iteration: int) -> Iterator[Path]:
+        """A folder to fill; it becomes the checkpoint of `iteration` when the block ends well.
+
+        The config is put into it, so that a checkpoint can be used away from its run.
+        """
+        with self._checkpoints.write(iteration) as folder:
+            (folder / CONFIG_FILE).write_text(dump_config(self.config))
+            yield folder
+
+    def latest_checkpoint(self) -> Path | None:
+        """The newest complete checkpoint."""
+        return self._checkpoints.latest()
+
+    def rewind(self, iteration: int) -> None:
+        """Forget metrics and dialogues after `iteration`, where a resumed run starts."""
+        truncate_metrics(self.path / METRICS_FILE, iteration)
+        for file in (self.path / DIALOGUES_FOLDER).iterdir():
+            if (number := iteration_of(file)) is not None and number > iteration:
+                file.unlink()
+        (self.path / SUMMARY_FILE).unlink(missing_ok=True)
+
+    def write_summary(self, values: Summary | Mapping[str, Any]) -> Summary:
+        """Check and save the run's summary."""
+        summary = values if isinstance(values, Summary) else Summary.model_validate(dict(values))
+        write_atomically(self.path / SUMMARY_FILE, summary.model_dump_json(indent=2) + "\n")
+        return summary
+
+    def summary(self) -> Summary | None:
+        """The summary of a finished run, or None."""
+        file = self.path / SUMMARY_FILE
+        if not file.exists():
+            return None
+        try:
+            return Summary.model_validate(json.loads(file.read_text()))
+        except (ValidationError, json.JSONDecodeError) as error:
+            raise CheckpointError(f"{file}: is damaged; remove it: {error}") from error
+
+    def close(self) -> None:
+        """Close the logs and let other processes write."""
+        self._metrics.close()
+        self._lock.close()
+
+    def _dialogues_file(self, iteration: int) -> Path:
+        return self.path / DIALOGUES_FOLDER / f"{iteration_name(iteration)}.parquet"
+
+    def _write_config(self) -> None:
+        write_atomically(self.path / CONFIG_FILE, dump_config(self.config))
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The checkpoint meant by a run's folder (its newest) or a checkpoint's own folder.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: there is no such folder; name a run or a checkpoint")
+    if iteration_of(path) is not None:
+        return path
+    latest = Checkpoints(path / CHECKPOINTS_FOLDER, keep=1).latest()
+    if latest is None:
+        raise CheckpointError(f"{path}: holds no complete checkpoint; train it first")
+    return latest
+
+
+def _lock(path: Path) -> TextIO:
+    file = (path / ".lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise PreflightError(
+            f"output: another process is writing to {path}; wait for it or write another --output"
+        ) from error
+    return file
