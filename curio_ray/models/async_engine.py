@@ -1,0 +1,132 @@
+"""vLLM's `AsyncLLM`, whose engine core is a process of its own: best on GPUs."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import TYPE_CHECKING, Any
+
+from curio_ray.errors import ServerError
+from curio_ray.models.engine import EngineStatistics
+from curio_ray.models.requests import GenerateRequest, GenerateResult
+from curio_ray.models.vllm_arguments import result_of, sampling_parameters
+
+if TYPE_CHECKING:
+    from vllm import RequestOutput
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+
+class AsyncEngine:
+    """Overlaps scheduling and answering, here, with the model's steps, there."""
+
+    def __init__(self, server: str, arguments: dict[str, Any]) -> None:
+        self.statistics = EngineStatistics()
+        self._server = server
+        self._arguments = arguments
+        self._numbers = itertools.count()
+        self._unfinished = 0
+        self._busy_since = 0.0
+        self._engine: AsyncLLM | None = None
+
+    async def start(self) -> None:
+        """Import vLLM in a thread, then start the engine's process.
+
+        AsyncLLM binds itself to the running event loop, so the start itself blocks it; nobody
+        talks to a server that is not ready.
+        """
+        arguments = await asyncio.to_thread(_async_arguments, self._arguments)
+        self._engine = _async_engine(arguments)
+        await self.set_version(0)
+
+    async def generate(self, request: GenerateRequest) -> GenerateResult:
+        """Answer one request.
+
+        Raises:
+            ServerError: vLLM refused the request, or its process died.
+        """
+        from vllm.exceptions import VLLMError
+
+        self._begin()
+        try:
+            output = await self._final_output(request)
+        except (VLLMError, ValueError, TypeError, RuntimeError) as error:
+            raise ServerError(f"server '{self._server}' failed a request: {error}") from error
+        finally:
+            self._end()
+        result = result_of(request, output)
+        self.statistics.count(request, result)
+        return result
+
+    async def init_weight_transfer(self, info: dict[str, Any]) -> None:
+        """Tell the model's workers how weights will come."""
+        from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
+
+        await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=info))
+
+    async def start_weight_update(self) -> None:
+        """Freeze requests, drop every cached key and value, make the model ready to receive."""
+        await self._llm.pause_generation(mode="keep", clear_cache=True)
+        await self._llm.start_weight_update()
+
+    async def update_weights(self, info: dict[str, Any]) -> None:
+        """Receive one chunk of weights."""
+        from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
+
+        await self._llm.update_weights(WeightTransferUpdateRequest(update_info=info))
+
+    async def finish_weight_update(self, version: int) -> None:
+        """Complete the model, stamp the version and let requests go on."""
+        await self._llm.finish_weight_update(weight_version=str(version))
+        await self._llm.resume_generation()
+        self.statistics.weight_updates += 1
+
+    async def set_version(self, version: int) -> None:
+        """Stamp every later token with this version."""
+        await self._llm.update_weight_version(str(version))
+
+    async def shutdown(self) -> None:
+        """End the engine's process."""
+        if self._engine is not None:
+            await asyncio.to_thread(self._engine.shutdown)
+
+    @property
+    def _llm(self) -> AsyncLLM:
+        if self._engine is None:
+            raise ServerError(f"server '{self._server}' is not ready; await ready() first")
+        return self._engine
+
+    async def _final_output(self, request: GenerateRequest) -> RequestOutput:
+        from vllm.inputs.engine import tokens_input
+
+        async for output in self._llm.generate(
+            tokens_input(request.prompt_ids),
+            sampling_parameters(request),
+            str(next(self._numbers)),
+        ):
+            if output.finished:
+                return output
+        raise ServerError(f"server '{self._server}': vLLM ended a request without an answer")
+
+    def _begin(self) -> None:
+        if self._unfinished == 0:
+            self._busy_since = time.perf_counter()
+        self._unfinished += 1
+
+    def _end(self) -> None:
+        self._unfinished -= 1
+        if self._unfinished == 0:
+            self.statistics.busy_seconds += time.perf_counter() - self._busy_since
+
+
+def _async_arguments(arguments: dict[str, Any]) -> Any:
+    from vllm import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: F401 (slow import, off the event loop)
+
+    return AsyncEngineArgs(**arguments)
+
+
+def _async_engine(arguments: Any) -> AsyncLLM:
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    return AsyncLLM.from_engine_args(arguments)

@@ -1,0 +1,219 @@
+"""vLLM's `LLMEngine` in the process of the server: best on CPU."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from curio_ray.errors import ServerError
+from curio_ray.models.engine import EngineStatistics
+from curio_ray.models.requests import GenerateRequest, GenerateResult
+from curio_ray.models.vllm_arguments import result_of, sampling_parameters
+
+if TYPE_CHECKING:
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+Answer = tuple[asyncio.Future[GenerateResult], GenerateResult | ServerError]
+
+
+@dataclass(slots=True)
+class _Pending:
+    request: GenerateRequest
+    future: asyncio.Future[GenerateResult]
+
+
+class InProcessEngine:
+    """Runs every engine step, and everything between steps, as tasks of one thread.
+
+    A step submits the next one, so that requests and weight updates which arrived meanwhile take
+    their turn between two steps. All answers of a step reach the event loop in one call.
+    """
+
+    def __init__(self, server: str, arguments: dict[str, Any]) -> None:
+        self.statistics = EngineStatistics()
+        self._server = server
+        self._arguments = arguments
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"engine-{server}")
+        self._numbers = itertools.count()
+        self._arrived: list[_Pending] = []
+        self._pending: dict[str, _Pending] = {}
+        self._stepping = False
+        self._paused = False
+        self._failure: ServerError | None = None
+
+    async def start(self) -> None:
+        """Import vLLM and load the model, on the engine's thread."""
+        self._loop = asyncio.get_running_loop()
+        self._engine: LLMEngine = await self._between_steps(partial(_load, self._arguments))
+        await self.set_version(0)
+
+    def generate(self, request: GenerateRequest) -> asyncio.Future[GenerateResult]:
+        """Answer one request; requests of one moment enter the engine together."""
+        future: asyncio.Future[GenerateResult] = self._loop.create_future()
+        if self._failure is not None:
+            future.set_exception(self._failure)
+            return future
+        if not self._arrived:
+            self._loop.call_soon(self._admit_arrived)
+        self._arrived.append(_Pending(request, future))
+        return future
+
+    async def init_weight_transfer(self, info: dict[str, Any]) -> None:
+        """Tell the model's worker how weights will come."""
+        await self._on_worker("init_weight_transfer_engine", info)
+
+    async def start_weight_update(self) -> None:
+        """Stop stepping and make the model ready to receive."""
+        await self._between_steps(self._pause)
+        await self._on_worker("start_weight_update")
+
+    async def update_weights(self, info: dict[str, Any]) -> None:
+        """Receive one chunk of weights."""
+        await self._on_worker("update_weights", info)
+
+    async def finish_weight_update(self, version: int) -> None:
+        """Complete the model, drop every cached key and value, stamp the version, step again."""
+        await self._on_worker("finish_weight_update")
+        await self._between_steps(partial(self._resume, version))
+        self.statistics.weight_updates += 1
+
+    async def set_version(self, version: int) -> None:
+        """Stamp every later token with this version."""
+        await self._between_steps(partial(self._engine.set_weight_version, str(version)))
+
+    async def shutdown(self) -> None:
+        """Stop between two steps; unfinished requests fail."""
+        await self._between_steps(self._pause)
+        self._fail(ServerError(f"server '{self._server}' was shut down"))
+        if hasattr(self, "_engine"):
+            await self._between_steps(self._engine.engine_core.shutdown)
+        self._thread.shutdown(wait=False)
+
+    # On the event loop.
+
+    async def _between_steps(self, task: Any) -> Any:
+        return await self._loop.run_in_executor(self._thread, task)
+
+    async def _on_worker(self, method: str, *arguments: Any) -> None:
+        """Run a step of a weight update; one that fails leaves a model nobody may sample from."""
+        try:
+            await self._between_steps(
+                partial(self._engine.collective_rpc, method, args=arguments)
+            )
+        except Exception as error:
+            failure = ServerError(
+                f"server '{self._server}': {method} failed, its weights cannot be used: {error}"
+            )
+            self._fail(failure)
+            raise failure from error
+
+    def _admit_arrived(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        self._watch(self._thread.submit(self._admit, arrived))
+
+    def _deliver(self, answers: list[Answer]) -> None:
+        for future, answer in answers:
+            if future.done():
+                continue
+            if isinstance(answer, ServerError):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+    def _fail(self, failure: ServerError) -> None:
+        self._failure = self._failure or failure
+        waiting = [*self._arrived, *self._pending.values()]
+        self._arrived.clear()
+        self._deliver([(pending.future, self._failure) for pending in waiting])
+
+    # On the engine's thread.
+
+    def _watch(self, task: Future[None]) -> None:
+        task.add_done_callback(self._report_failure)
+
+    def _report_failure(self, task: Future[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            failure = ServerError(f"server '{self._server}': the engine failed: {error!r}")
+            failure.__cause__ = error
+            self._loop.call_soon_threadsafe(self._fail, failure)
+
+    def _admit(self, arrived: list[_Pending]) -> None:
+        from vllm.exceptions import VLLMClientError
+        from vllm.inputs.engine import tokens_input
+
+        if self._failure is not None:
+            answers: list[Answer] = [(pending.future, self._failure) for pending in arrived]
+            self._loop.call_soon_threadsafe(self._deliver, answers)
+            return
+        refused: list[Answer] = []
+        for pending in arrived:
+            key = str(next(self._numbers))
+            try:
+                self._engine.add_request(
+                    key,
+                    tokens_input(pending.request.prompt_ids),
+                    sampling_parameters(pending.request),
+                )
+            except (VLLMClientError, ValueError, TypeError) as error:
+                message = f"server '{self._server}' refused a request: {error}"
+                refused.append((pending.future, ServerError(message)))
+            else:
+                self._pending[key] = pending
+        if refused:
+            self._loop.call_soon_threadsafe(self._deliver, refused)
+        self._keep_stepping()
+
+    def _keep_stepping(self) -> None:
+        if not self._stepping and not self._paused and self._engine.has_unfinished_requests():
+            self._stepping = True
+            self._watch(self._thread.submit(self._step))
+
+    def _step(self) -> None:
+        self._stepping = False
+        if self._paused:
+            return
+        self._abort_cancelled()
+        started = time.perf_counter()
+        outputs = self._engine.step()
+        self.statistics.busy_seconds += time.perf_counter() - started
+        answers: list[Answer] = []
+        for output in outputs:
+            pending = self._pending.pop(output.request_id, None)
+            if pending is not None:
+                result = result_of(pending.request, output)
+                self.statistics.count(pending.request, result)
+                answers.append((pending.future, result))
+        if answers:
+            self._loop.call_soon_threadsafe(self._deliver, answers)
+        self._keep_stepping()
+
+    def _abort_cancelled(self) -> None:
+        cancelled = [key for key, pending in self._pending.items() if pending.future.cancelled()]
+        if cancelled:
+            self._engine.abort_request(cancelled)
+            for key in cancelled:
+                del self._pending[key]
+
+    def _pause(self) -> None:
+        self._paused = True
+
+    def _resume(self, version: int) -> None:
+        # Without preempting them, running requests hold cache blocks and the reset does nothing.
+        if not self._engine.reset_prefix_cache(reset_running_requests=True):
+            raise ServerError(f"server '{self._server}': the prefix cache could not be reset")
+        self._engine.set_weight_version(str(version))
+        self._paused = False
+        self._keep_stepping()
+
+
+def _load(arguments: dict[str, Any]) -> LLMEngine:
+    from vllm import EngineArgs
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    return LLMEngine.from_engine_args(EngineArgs(**arguments))

@@ -1,0 +1,136 @@
+"""Starts every server of a run at once, waits for all of them, and ends them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+
+from curio_ray.config.run import RunConfig
+from curio_ray.config.servers import ServerConfig
+from curio_ray.errors import DeadlineError, ServerError
+from curio_ray.models.client import ServerClient
+from curio_ray.models.server import ModelServer
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN_DEADLINE_S = 10.0
+CPUS_PER_THREAD_ALONE = 0.25
+"""Logical CPUs per thread in a Ray of the run's own: all actors of a run share few cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Replica:
+    server: str
+    number: int
+    actor: Any
+    ready: Any
+
+
+class ServerSet:
+    """The running servers of a run, by name, each with its replicas."""
+
+    def __init__(self, configs: dict[str, ServerConfig], replicas: Sequence[_Replica]) -> None:
+        self._configs = configs
+        self._replicas = list(replicas)
+        self._created = time.monotonic()
+
+    @property
+    def names(self) -> list[str]:
+        """The servers' names, as in the config."""
+        return list(self._configs)
+
+    def config(self, server: str) -> ServerConfig:
+        """The config of one server."""
+        return self._configs[server]
+
+    def replicas(self, server: str) -> list[Any]:
+        """Actor handles of one server's replicas."""
+        return [replica.actor for replica in self._replicas if replica.server == server]
+
+    def client(self, server: str) -> ServerClient:
+        """A new client of one server, for the event loop that will use it."""
+        deadline = self._configs[server].request_deadline_s
+        return ServerClient(server, self.replicas(server), deadline)
+
+    def wait_ready(self) -> list[dict[str, Any]]:
+        """What every replica says of itself once its engine has started.
+
+        Raises:
+            DeadlineError: a server was not ready `start_deadline_s` after its creation.
+            ServerError: a server died or could not load its model.
+        """
+        return [self._wait(replica) for replica in self._replicas]
+
+    def stats(self, deadline_s: float = 10.0) -> list[dict[str, Any]]:
+        """The statistics of every replica."""
+        calls = [replica.actor.stats.remote() for replica in self._replicas]
+        try:
+            return ray.get(calls, timeout=deadline_s)
+        except GetTimeoutError as error:
+            raise DeadlineError(
+                f"the servers {', '.join(self.names)} gave no statistics within {deadline_s:g} s"
+            ) from error
+
+    def shutdown(self) -> None:
+        """End every server: politely, then for good after `SHUTDOWN_DEADLINE_S` seconds."""
+        calls = [replica.actor.shutdown.remote() for replica in self._replicas]
+        _, late = ray.wait(calls, num_returns=len(calls), timeout=SHUTDOWN_DEADLINE_S)
+        if late:
+            logger.warning("%d servers did not shut down in time and are killed", len(late))
+        for replica in self._replicas:
+            ray.kill(replica.actor)
+
+    def _wait(self, replica: _Replica) -> dict[str, Any]:
+        name = replica.server
+        deadline_s = self._configs[name].start_deadline_s
+        left = max(self._created + deadline_s - time.monotonic(), 0)
+        try:
+            return ray.get(replica.ready, timeout=left)
+        except GetTimeoutError as error:
+            raise DeadlineError(
+                f"server '{name}' (replica {replica.number}) was not ready after {deadline_s:g} s; "
+                f"raise servers.{name}.start_deadline_s, or check that the cluster has the CPUs "
+                "and GPUs that it asks for"
+            ) from error
+        except RayTaskError as error:
+            raise ServerError(str(error.cause)) from error
+        except RayError as error:
+            raise ServerError(
+                f"server '{name}' (replica {replica.number}) died while it started: {error}"
+            ) from error
+
+
+def start_servers(config: RunConfig) -> ServerSet:
+    """Create every replica of every server and let all of them load at the same time.
+
+    Only the policy's server is made ready to receive weights. Does not wait.
+    """
+    actor_class = ray.remote(ModelServer)
+    replicas = []
+    for name, server in config.servers.items():
+        learns = name == config.roles.policy.server
+        for number in range(server.replicas):
+            actor = actor_class.options(**_resources(config, server)).remote(
+                name,
+                server,
+                config.weights.backend if learns else None,
+                config.seed + number,
+                number,
+            )
+            replicas.append(_Replica(name, number, actor, actor.ready.remote()))
+    return ServerSet(dict(config.servers), replicas)
+
+
+def _resources(config: RunConfig, server: ServerConfig) -> dict[str, Any]:
+    share = 1.0 if config.cluster.address is not None else CPUS_PER_THREAD_ALONE
+    return {
+        "num_cpus": share * server.threads,
+        "num_gpus": server.gpus * server.tensor_parallel,
+        "max_restarts": 0,
+    }

@@ -1,0 +1,45 @@
+"""From a model's name in the config to what the loaders of vLLM and transformers accept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from curio_ray.errors import ConfigError
+
+POCKET_PREFIX = "pocket:"
+POCKET_MODELS = ("policy", "world")
+
+
+def locate_model(name: str) -> str:
+    """The folder of a packaged or local model, or the name itself as a Hugging Face id.
+
+    Raises:
+        ConfigError: a pocket model that does not exist, or a folder without a `config.json`.
+    """
+    if name.startswith(POCKET_PREFIX):
+        return _pocket_folder(name)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(
+                f"{name}: the folder holds no config.json; write the folder of a model saved "
+                "with save_pretrained"
+            )
+        return str(folder.resolve())
+    if name.startswith(("/", "./", "../", "~")):
+        raise ConfigError(
+            f"{name}: there is no such folder; write an existing model folder, a Hugging Face id, "
+            "pocket:policy or pocket:world"
+        )
+    return name
+
+
+def _pocket_folder(name: str) -> str:
+    model = name.removeprefix(POCKET_PREFIX)
+    if model not in POCKET_MODELS:
+        known = " or ".join(POCKET_PREFIX + known for known in POCKET_MODELS)
+        raise ConfigError(f"{name}: there is no such packaged model; write {known}")
+    folder = Path(__file__).parents[1] / "pocket" / "assets" / model
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"{name}: {folder} is missing; reinstall the package")
+    return str(folder)

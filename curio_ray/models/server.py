@@ -1,0 +1,174 @@
+"""The model server: one engine behind a Ray actor, shared by many clients."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from curio_ray.config.servers import ServerConfig
+from curio_ray.errors import ServerError
+from curio_ray.models.engine import Engine
+from curio_ray.models.outbox import Answer, Outbox
+from curio_ray.models.requests import GenerateRequest, GenerateResult
+from curio_ray.models.vllm_arguments import engine_arguments, refusal, set_process_environment
+
+COLLECT_WAIT_S = 1.0
+
+
+class ModelServer:
+    """Answers generation requests and takes new weights; used as an asynchronous Ray actor.
+
+    Clients `submit` requests, which returns at once, and `collect` the answers as they finish.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: ServerConfig,
+        transfer_backend: str | None = None,
+        seed: int = 0,
+        replica: int = 0,
+    ) -> None:
+        set_process_environment(config)
+        self.name = name
+        self.config = config
+        self.replica = replica
+        self._outboxes: dict[str, Outbox] = {}
+        self._running: dict[tuple[str, int], asyncio.Future[GenerateResult]] = {}
+        self._engine = _make_engine(name, config, engine_arguments(config, transfer_backend, seed))
+        self._starting: asyncio.Task[None] | None = None
+        self._created = time.perf_counter()
+        self._start_seconds = 0.0
+        self._version = 0
+
+    async def ready(self) -> dict[str, Any]:
+        """Wait until the engine has started; the first call starts it.
+
+        Raises:
+            ServerError: the engine could not be started.
+        """
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+        await self._starting
+        return {
+            "server": self.name,
+            "replica": self.replica,
+            "model": self.config.model,
+            "engine": self.config.engine,
+            "pid": os.getpid(),
+            "start_seconds": self._start_seconds,
+        }
+
+    async def _start(self) -> None:
+        try:
+            await self._engine.start()
+        except Exception as error:
+            raise ServerError(
+                f"server '{self.name}' could not load servers.{self.name}.model = "
+                f"{self.config.model}: {error}"
+            ) from error
+        self._start_seconds = time.perf_counter() - self._created
+
+    async def submit(
+        self, client_id: str, batch: Sequence[tuple[int, GenerateRequest]]
+    ) -> None:
+        """Take requests; each answer, or the text of its error, goes to the client's outbox."""
+        outbox = self._outbox(client_id)
+        for request_id, request in batch:
+            refused = refusal(self.name, self.config, request)
+            if refused is not None:
+                outbox.put(request_id, refused)
+                continue
+            answer = asyncio.ensure_future(self._engine.generate(request))
+            self._running[client_id, request_id] = answer
+            answer.add_done_callback(partial(self._finish, client_id, request_id))
+
+    async def collect(self, client_id: str) -> list[tuple[int, Answer]]:
+        """Everything finished for this client, as soon as there is anything.
+
+        Returns an empty list after `COLLECT_WAIT_S` seconds without an answer.
+        """
+        return await self._outbox(client_id).take(COLLECT_WAIT_S)
+
+    async def cancel(self, client_id: str, request_ids: Sequence[int]) -> None:
+        """Abort requests that their client no longer waits for."""
+        for request_id in request_ids:
+            answer = self._running.get((client_id, request_id))
+            if answer is not None:
+                answer.cancel()
+
+    async def forget(self, client_id: str) -> None:
+        """Abort everything of a client that goes away."""
+        await self.cancel(client_id, [number for who, number in self._running if who == client_id])
+        self._outboxes.pop(client_id, None)
+
+    async def init_weight_transfer(self, info: dict[str, Any]) -> None:
+        """Connect to the sender of weights."""
+        await self._engine.init_weight_transfer(info)
+
+    async def start_weight_update(self) -> None:
+        """Pause generation and make the model ready to receive."""
+        await self._engine.start_weight_update()
+
+    async def update_weights(self, info: dict[str, Any]) -> None:
+        """Receive one chunk of weights."""
+        await self._engine.update_weights(info)
+
+    async def finish_weight_update(self, version: int) -> None:
+        """Complete the model, reset the prefix cache, stamp the version and go on."""
+        await self._engine.finish_weight_update(version)
+        self._version = version
+
+    async def discard_weights(self, files: Sequence[str]) -> None:
+        """Remove weight files from this machine that every replica has loaded."""
+        for name in files:
+            Path(name).unlink(missing_ok=True)
+
+    async def set_version(self, version: int) -> None:
+        """Stamp every later token with this version, without new weights."""
+        await self._engine.set_version(version)
+        self._version = version
+
+    async def stats(self) -> dict[str, Any]:
+        """Totals since the start, the requests now running and the version of the weights."""
+        totals = asdict(self._engine.statistics)
+        return {
+            "server": self.name,
+            "replica": self.replica,
+            "weight_version": self._version,
+            "unfinished_requests": len(self._running),
+            **totals,
+        }
+
+    async def shutdown(self) -> None:
+        """Stop the engine and release what it holds."""
+        await self._engine.shutdown()
+
+    def _outbox(self, client_id: str) -> Outbox:
+        return self._outboxes.setdefault(client_id, Outbox())
+
+    def _finish(
+        self, client_id: str, request_id: int, answer: asyncio.Future[GenerateResult]
+    ) -> None:
+        del self._running[client_id, request_id]
+        outbox = self._outboxes.get(client_id)
+        if answer.cancelled() or outbox is None:
+            return
+        error = answer.exception()
+        outbox.put(request_id, answer.result() if error is None else str(error))
+
+
+def _make_engine(name: str, config: ServerConfig, arguments: dict[str, Any]) -> Engine:
+    if config.engine == "async":
+        from curio_ray.models.async_engine import AsyncEngine
+
+        return AsyncEngine(name, arguments)
+    from curio_ray.models.in_process_engine import InProcessEngine
+
+    return InProcessEngine(name, arguments)

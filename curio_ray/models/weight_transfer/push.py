@@ -1,0 +1,115 @@
+"""The driver's side of a weight transfer: new weights reach every replica, within deadlines."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+
+from curio_ray.config.servers import WeightTransferConfig
+from curio_ray.errors import DeadlineError, ServerError
+from curio_ray.models.launch import ServerSet
+from curio_ray.models.weight_transfer.plugin import SHARED_MEMORY
+
+
+class WeightLearner(Protocol):
+    """What a push needs of the learner; both calls reach every rank and block."""
+
+    def setup_weight_transfer(self, backend: str, run_id: str, info: dict[str, Any]) -> Any:
+        """Make every rank's sender."""
+
+    def send_weights(self, version: int) -> dict[str, Any]:
+        """Send from every rank; returns what rank 0's sender returned."""
+
+
+def setup_weight_transfer(
+    learner: WeightLearner,
+    servers: ServerSet,
+    server: str,
+    config: WeightTransferConfig,
+    run_id: str,
+) -> None:
+    """Make the senders and connect them with the server's replicas; once per learner start."""
+    replicas = servers.replicas(server)
+    if config.backend == SHARED_MEMORY:
+        _on_replicas(server, replicas, "init_weight_transfer", ({},), config.deadline_s)
+        learner.setup_weight_transfer(config.backend, run_id, {})
+        return
+    info: dict[str, Any] = {"servers": replicas, "deadline_s": config.deadline_s}
+    if config.backend == "nccl":
+        workers = servers.config(server).tensor_parallel * len(replicas)
+        info |= {
+            "master_address": ray.util.get_node_ip_address(),
+            "master_port": _free_port(),
+            "world_size": 1 + workers,
+        }
+    learner.setup_weight_transfer(config.backend, run_id, info)
+
+
+def push_weights(
+    learner: WeightLearner,
+    servers: ServerSet,
+    server: str,
+    version: int,
+    config: WeightTransferConfig,
+) -> dict[str, float]:
+    """Bring every replica of a server to a version of the learner's weights.
+
+    Afterwards each token that a replica samples carries `version`, and nothing cached under older
+    weights is used. Over `nccl` and `ipc` the sender itself leads the servers through the update.
+
+    Returns:
+        Seconds by phase: `send`, and over shared memory `start`, `update`, `finish`.
+
+    Raises:
+        DeadlineError: a phase took longer than `weights.deadline_s`.
+        ServerError: a replica died or could not load the weights.
+    """
+    seconds: dict[str, float] = {}
+    started = time.perf_counter()
+    info = learner.send_weights(version)
+    seconds["send"] = time.perf_counter() - started
+    if config.backend != SHARED_MEMORY:
+        return seconds
+    replicas = servers.replicas(server)
+    phases: list[tuple[str, str, tuple[Any, ...]]] = [
+        ("start", "start_weight_update", ()),
+        ("update", "update_weights", (info,)),
+        ("finish", "finish_weight_update", (version,)),
+    ]
+    for phase, method, arguments in phases:
+        started = time.perf_counter()
+        _on_replicas(server, replicas, method, arguments, config.deadline_s)
+        seconds[phase] = time.perf_counter() - started
+    _on_replicas(server, replicas[:1], "discard_weights", (info["files"],), config.deadline_s)
+    return seconds
+
+
+def _on_replicas(
+    server: str,
+    replicas: Sequence[Any],
+    method: str,
+    arguments: tuple[Any, ...],
+    deadline_s: float,
+) -> None:
+    calls = [getattr(replica, method).remote(*arguments) for replica in replicas]
+    try:
+        ray.get(calls, timeout=deadline_s)
+    except GetTimeoutError as error:
+        raise DeadlineError(
+            f"server '{server}' did not finish {method} within {deadline_s:g} s; "
+            "raise weights.deadline_s, or look for a stuck server in its log"
+        ) from error
+    except RayError as error:
+        cause = getattr(error, "cause", None) or error
+        raise ServerError(f"server '{server}' failed in {method}: {cause}") from error
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,54 @@
+"""Sends weights on CPU: safetensors files in shared memory, read by servers on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from curio_ray.models.weight_transfer.buckets import NamedTensors, buckets
+
+SHARED_MEMORY_FOLDER = Path("/dev/shm")
+
+
+class SharedMemorySender:
+    """Writes each version into a folder of its own, which appears complete or not at all."""
+
+    def __init__(self, run_id: str, rank: int = 0) -> None:
+        self._rank = rank
+        in_memory = SHARED_MEMORY_FOLDER.is_dir()
+        base = SHARED_MEMORY_FOLDER if in_memory else Path(tempfile.gettempdir())
+        self._root = base / f"curio-weights-{run_id}"
+        if rank == 0:
+            self._clear()
+
+    def send(self, named_tensors: NamedTensors, version: int) -> dict[str, Any]:
+        """Write the files of one version; returns `{"files": [...]}`.
+
+        Files of earlier versions are removed: their push has ended, well or not.
+        """
+        if self._rank != 0:
+            for _ in named_tensors:
+                pass
+            return {}
+        self._clear()
+        unfinished = self._root / f"{version}.unfinished"
+        unfinished.mkdir(parents=True)
+        names = []
+        for number, bucket in enumerate(buckets(named_tensors)):
+            names.append(f"{number:05d}.safetensors")
+            save_file(bucket, unfinished / names[-1])
+        folder = unfinished.rename(self._root / str(version))
+        return {"files": [str(folder / name) for name in names]}
+
+    def close(self) -> None:
+        """Remove every file of this run."""
+        if self._rank == 0:
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._root.exists():
+            shutil.rmtree(self._root)
