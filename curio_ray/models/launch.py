@@ -53,6 +53,10 @@ class ServerSet:
         """Actor handles of one server's replicas."""
         return [replica.actor for replica in self._replicas if replica.server == server]
 
+    def handles(self) -> dict[str, list[Any]]:
+        """Actor handles of all replicas, by server."""
+        return {name: self.replicas(name) for name in self.names}
+
     def client(self, server: str) -> ServerClient:
         """A new client of one server, for the event loop that will use it."""
         deadline = self._configs[server].request_deadline_s

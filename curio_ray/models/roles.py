@@ -202,7 +202,5 @@ def connect_roles(
             roles.environment.temperature,
         ),
         user_model=UserModel(clients[roles.user_model.server], formats.belief),
-        reward_model=RewardModel(
-            clients[roles.reward_model.server], formats.reward_model, task
-        ),
+        reward_model=RewardModel(clients[roles.reward_model.server], formats.reward_model, task),
     )

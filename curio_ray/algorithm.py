@@ -1,0 +1,183 @@
+"""The RLlib shell: `CurioConfig` and `Curio` around the core `Trainer`.
+
+    CurioConfig.from_yaml("configs/pocket.yaml").build_algo().train()
+
+RLlib gives `train`, Ray Tune, restarts of dialogue runners and checkpoints. Policy weights never
+travel through its state synchronisation: the trainer pushes them to the model servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+from ray.rllib.utils.checkpoints import Checkpointable
+
+from curio_ray.config import RunConfig, load_config, parse_config
+from curio_ray.dialogue import Dialogue
+from curio_ray.rollout.runner import DialogueRunner
+from curio_ray.rollout.runner_pool import RunnerPool
+from curio_ray.trainer import TRAINER_FOLDER, Iteration, Trainer
+
+
+class CurioConfig(AlgorithmConfig):
+    """A `RunConfig` in the form that RLlib and Ray Tune take. `run` holds it as plain values."""
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class or Curio)
+        self.run: dict[str, Any] = {}
+        self._dont_auto_sync_env_runner_states = True
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
+        """Read a YAML file, with overrides of the form `a.b.c=value`.
+
+        Raises:
+            ConfigError: the config cannot work.
+        """
+        return cls.from_run_config(load_config(path, overrides))
+
+    @classmethod
+    def from_run_config(cls, config: RunConfig) -> Self:
+        """Wrap a checked config."""
+        self = cls()
+        self.run = config.model_dump(mode="json")
+        self.env_runners(
+            env_runner_cls=DialogueRunner,
+            num_env_runners=config.rollout.runners,
+            num_cpus_per_env_runner=RUNNER_CPUS,
+            create_local_env_runner=False,
+            merge_env_runner_states=False,
+            broadcast_env_runner_states=False,
+        )
+        # RLlib's own delays, a minute and half a minute, would stall the loop after a death.
+        self.fault_tolerance(
+            restart_failed_env_runners=True,
+            delay_between_env_runner_restarts_s=0,
+            env_runner_health_probe_timeout_s=0.5,
+        )
+        return self
+
+    @property
+    def run_config(self) -> RunConfig:
+        """The checked config of the run."""
+        return parse_config(self.run)
+
+    def get_multi_rl_module_spec(self, **_: Any) -> MultiRLModuleSpec:
+        """No RLModule: the policy is a language model on its own servers."""
+        return MultiRLModuleSpec(rl_module_specs={})
+
+    def build_learner_group(self, **_: Any) -> NoLearnerGroup:
+        """The learner belongs to the trainer, which `Curio` owns."""
+        return NoLearnerGroup()
+
+    def build_env_to_module_connector(self, *_: Any, **__: Any) -> None:
+        """No connectors: dialogue runners speak to the servers themselves."""
+
+    def build_module_to_env_connector(self, *_: Any, **__: Any) -> None:
+        """No connectors: dialogue runners speak to the servers themselves."""
+
+
+# Runners wait for servers most of the time; a small share lets a laptop's few CPUs hold a run.
+RUNNER_CPUS = 0.1
+
+
+class NoLearnerGroup:
+    """What RLlib asks of a learner group while it sets up an algorithm."""
+
+    def get_state(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """Nothing to send to env runners."""
+        return {"learner": {}}
+
+    def shutdown(self) -> None:
+        """The trainer ends the learner."""
+
+
+class TrainerCheckpoint(Checkpointable):
+    """Lets RLlib's checkpoints contain the trainer's folder."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+
+    def save_to_path(self, path: Any = None, **_: Any) -> str:
+        """Write the trainer into a folder."""
+        self._trainer.save(Path(path))
+        return str(path)
+
+    def restore_from_path(self, path: Any, **_: Any) -> None:
+        """Go on from a folder."""
+        self._trainer.restore(Path(path))
+
+    def get_state(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """The state lies in the folder, not in memory."""
+        return {}
+
+    def set_state(self, state: Any) -> None:
+        """The state lies in the folder, not in memory."""
+
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple, dict[str, Any]]:
+        """RLlib builds the algorithm, which builds this."""
+        return (), {}
+
+
+class Curio(Algorithm):
+    """CURIO as an RLlib algorithm."""
+
+    config: CurioConfig
+
+    @classmethod
+    def get_default_config(cls) -> CurioConfig:
+        """An empty config of the right type."""
+        return CurioConfig()
+
+    def setup(self, config: CurioConfig) -> None:
+        """Start servers, learner and runners side by side, then wait for all of them."""
+        self.trainer = Trainer(config.run_config)
+        try:
+            super().setup(config)
+            self.trainer.wait_ready()
+        except BaseException:
+            self.trainer.shutdown()
+            raise
+        self.last_iteration: Iteration | None = None
+        self.runners = RunnerPool(self.env_runner_group, self.trainer.servers.handles())
+
+    def training_step(self) -> None:
+        """One iteration of the core, logged under its own metric names."""
+        self.last_iteration = self.trainer.step(self.runners)
+        for name, value in self.last_iteration.metrics.items():
+            self.metrics.log_value(name.split("/"), value, window=1)
+
+    def hold_out(self, users: int) -> list[Dialogue]:
+        """Dialogues of the present policy with held-out users."""
+        return self.trainer.hold_out(self.runners, users)
+
+    def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
+        """Restarted runners need no state."""
+        return env_runner_group.probe_unhealthy_env_runners()
+
+    def get_state(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """The iteration; everything else lies in the trainer's folder."""
+        return {TRAINER_FOLDER: {}, "training_iteration": self.training_iteration}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue the count of iterations."""
+        self._iteration = state["training_iteration"]
+
+    def get_checkpointable_components(self) -> list[tuple[str, Checkpointable]]:
+        """The trainer is all there is to keep."""
+        return [(TRAINER_FOLDER, TrainerCheckpoint(self.trainer))]
+
+    def restore_from_path(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        """Restore without RLlib's synchronisation of weights to runners, which hold none."""
+        Checkpointable.restore_from_path(self, path, *args, **kwargs)
+
+    def cleanup(self) -> None:
+        """End every actor of the run."""
+        super().cleanup()
+        self.trainer.shutdown()

@@ -1,0 +1,22 @@
+"""Joining a Ray cluster, or starting one on this machine for a single run."""
+
+from __future__ import annotations
+
+import ray
+
+from curio_ray.config import RunConfig
+
+
+def connect_to_ray(config: RunConfig) -> None:
+    """Join the cluster that the config names, or start Ray on this machine for the run alone."""
+    cluster = config.cluster
+    if cluster.address is not None:
+        ray.init(address=cluster.address, log_to_driver=False)
+        return
+    ray.init(
+        address="local",
+        num_cpus=cluster.cpus,
+        include_dashboard=cluster.dashboard,
+        dashboard_port=cluster.dashboard_port if cluster.dashboard else None,
+        log_to_driver=False,
+    )

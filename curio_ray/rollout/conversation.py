@@ -1,0 +1,133 @@
+"""One dialogue from its opening to its end, as a coroutine.
+
+Policy and user strictly alternate; beliefs are asked for as soon as an exchange is complete and
+awaited when the dialogue is over, so they delay no turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+import numpy as np
+
+from curio_ray.dialogue import Dialogue, Turn
+from curio_ray.errors import RolloutError
+from curio_ray.models.roles import ReadingSession, Roles
+from curio_ray.rewards.streams import assign_task_reward
+from curio_ray.rollout.assignment import Assignment, RolloutOptions
+from curio_ray.tasks.base import Task
+
+
+async def hold_dialogue(
+    task: Task, roles: Roles, assignment: Assignment, options: RolloutOptions, attempt: int
+) -> Dialogue:
+    """Hold one dialogue and return its finished record, with beliefs and the task reward.
+
+    Raises:
+        CurioError: a role failed, or the task cannot score the dialogue.
+    """
+    async with asyncio.TaskGroup() as group:
+        conversation = Conversation(task, roles, assignment, options, attempt, group)
+        await conversation.run()
+        verdict = conversation.judge()
+    return conversation.record(None if verdict is None else verdict.result())
+
+
+class Conversation:
+    """The state of one running dialogue."""
+
+    def __init__(
+        self,
+        task: Task,
+        roles: Roles,
+        assignment: Assignment,
+        options: RolloutOptions,
+        attempt: int,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        user, self._id = assignment.user, assignment.dialogue_id
+        opening = task.opening(user)
+        self._task, self._roles, self._options = task, roles, options
+        self._assignment, self._attempt, self._group = assignment, attempt, group
+        self._prompt_ids = roles.policy.chat.open(task.policy_prompt(user))
+        self._environment = roles.environment.session(
+            task.environment_prompt(user), opening, self._id
+        )
+        self._listener = roles.user_model.session(self._id)
+        self._judge = roles.reward_model.session(user, self._id) if options.judged else None
+        for reader in self._readers():
+            reader.hear("user", opening)
+        self._turns: list[Turn] = []
+        self._beliefs = [self._start(self._listener.ask())]
+
+    async def run(self) -> None:
+        """Let policy and user speak until the task says that it is over."""
+        context = list(self._prompt_ids)
+        for exchange in range(self._task.max_turns):
+            utterance = await self._policy_speaks(context, exchange)
+            context.extend(utterance.token_ids)
+            if exchange + 1 == self._task.max_turns or self._task.is_over(self._turns):
+                return
+            reply = await self._user_replies(utterance, exchange)
+            context.extend(reply.token_ids)
+            self._beliefs.append(self._start(self._listener.ask()))
+
+    def judge(self) -> asyncio.Task[np.ndarray] | None:
+        """Ask the reward model for its verdict, where it is to judge."""
+        return None if self._judge is None else self._start(self._judge.ask())
+
+    def record(self, verdict: np.ndarray | None) -> Dialogue:
+        """The finished dialogue; every belief must have arrived."""
+        initial, *later = [belief.result() for belief in self._beliefs]
+        for turn, belief in zip(self._turns[1::2], later, strict=True):
+            turn.belief = belief
+        rule = self._task.rule_score(self._assignment.user, self._turns)
+        judged = None if verdict is None else float(verdict[1])
+        score = judged if judged is not None else rule
+        if score is None:
+            raise RolloutError("this task has no rule; write rewards.task.source: reward_model")
+        dialogue = Dialogue(
+            id=self._id,
+            user=self._assignment.user,
+            prompt_ids=self._prompt_ids,
+            turns=self._turns,
+            initial_belief=initial,
+            success=(score if rule is None else rule) > 0.5,
+            attempts=self._attempt,
+        )
+        assign_task_reward(dialogue, score)
+        return dialogue
+
+    async def _policy_speaks(self, context: list[int], exchange: int) -> Turn:
+        policy = self._roles.policy
+        result = await policy.speak(
+            list(context), self._id, self._seed(2 * exchange), self._options.temperature
+        )
+        text = policy.chat.decode(result.token_ids)
+        turn = Turn("policy", text, result.token_ids, result.log_probs, result.weight_versions)
+        self._add(turn)
+        return turn
+
+    async def _user_replies(self, utterance: Turn, exchange: int) -> Turn:
+        text = await self._environment.reply(utterance.text, self._seed(2 * exchange + 1))
+        turn = Turn("user", text, self._roles.policy.chat.reply_suffix(utterance.token_ids, text))
+        self._add(turn)
+        return turn
+
+    def _add(self, turn: Turn) -> None:
+        self._turns.append(turn)
+        for reader in self._readers():
+            reader.hear(turn.speaker, turn.text)
+
+    def _readers(self) -> list[ReadingSession]:
+        return [self._listener] if self._judge is None else [self._listener, self._judge]
+
+    def _seed(self, turn: int) -> int:
+        return self._assignment.sampling_seed(self._attempt, turn)
+
+    def _start(self, question: Awaitable[np.ndarray]) -> asyncio.Task[np.ndarray]:
+        async def answer() -> np.ndarray:
+            return await question
+
+        return self._group.create_task(answer())

@@ -1,0 +1,218 @@
+"""The core of training: collect, score, credit, learn, push. Knows nothing of RLlib."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curio_ray.config import RunConfig
+from curio_ray.dialogue import Dialogue
+from curio_ray.errors import CheckpointError
+from curio_ray.evaluation.held_out import hold_out
+from curio_ray.evaluation.measures import dialogue_metrics
+from curio_ray.learner.batch import SequenceScore, sequence_from_dialogue, with_credit
+from curio_ray.learner.group import LearnerGroup
+from curio_ray.models.launch import ServerSet, start_servers
+from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
+from curio_ray.rewards.advantages import batch_advantages
+from curio_ray.rewards.streams import assign_intrinsic_reward
+from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
+from curio_ray.rollout.batch import Runners, collect_full_batch, make_assignments
+from curio_ray.tasks.registry import make_task
+from curio_ray.tasks.stream import UserStream
+
+TRAINER_FOLDER = "trainer"
+STATE_FILE = "trainer.json"
+POLICY_FOLDER = "policy"
+LEARNER_FOLDER = "learner"
+
+
+@dataclass(slots=True)
+class Iteration:
+    """One finished iteration: its metrics by name, and the dialogues it learned from."""
+
+    number: int
+    metrics: dict[str, Any]
+    dialogues: list[Dialogue]
+
+
+@dataclass(slots=True)
+class PhaseClock:
+    """Seconds spent in each phase of an iteration."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measure a block under a name."""
+        start = time.perf_counter()
+        yield
+        self.seconds[f"time/{name}"] = time.perf_counter() - start
+
+
+class Trainer:
+    """Servers, learner and users of one run, and the step that brings them together.
+
+    Constructing it starts the actors without waiting for them; `wait_ready` waits.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.task = make_task(config.task, config.seed)
+        self._stream = UserStream(self.task.users("train"), config.seed)
+        self.servers: ServerSet = start_servers(config)
+        self.learner = LearnerGroup(config)
+        self.learner.start()
+        self.iteration = 0
+        self.dialogues = 0
+        self._started = 0
+        self.version = 0
+        self.first_dialogue_at: float | None = None
+
+    def wait_ready(self) -> None:
+        """Wait until servers and learner answer, and join them for weight transfer."""
+        self.servers.wait_ready()
+        self.learner.wait_ready()
+        setup_weight_transfer(
+            self.learner,
+            self.servers,
+            self.config.roles.policy.server,
+            self.config.weights,
+            run_id=uuid.uuid4().hex[:12],
+        )
+
+    def step(self, runners: Runners) -> Iteration:
+        """One iteration of the algorithm."""
+        clock = PhaseClock()
+        with clock.phase("collect"):
+            batch = self._collect(runners)
+        dialogues = batch.dialogues
+        with clock.phase("score"):
+            sequences = [sequence_from_dialogue(dialogue) for dialogue in dialogues]
+            scores = self.learner.score(sequences)
+        with clock.phase("credit"):
+            advantages, targets = self._credit(dialogues, scores)
+            credited = [
+                with_credit(*each)
+                for each in zip(sequences, scores, advantages, targets, strict=True)
+            ]
+        with clock.phase("learn"):
+            learned = self.learner.update(credited)
+        with clock.phase("weights"):
+            self.version += 1
+            self._push_weights()
+        self.iteration += 1
+        self.dialogues += len(dialogues)
+        metrics = {
+            "dialogues": self.dialogues,
+            "dialogues_per_second": len(dialogues) / sum(clock.seconds.values()),
+            **dialogue_metrics(dialogues),
+            **learned,
+            "retries": batch.retries,
+            "replaced": len(batch.failures),
+            "weight_version": self.version,
+            **clock.seconds,
+        }
+        return Iteration(self.iteration, metrics, dialogues)
+
+    def hold_out(self, runners: Runners, users: int) -> list[Dialogue]:
+        """Dialogues of the present policy with held-out users; always the same seeds."""
+        batch = hold_out(runners, self.task, self.config, users, self.config.seed)
+        self._note_first_dialogue(batch)
+        return batch.dialogues
+
+    def save(self, folder: Path) -> None:
+        """Write everything that the next step depends on into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.learner.save(folder / LEARNER_FOLDER)
+        self.learner.export_policy(folder / POLICY_FOLDER)
+        state = {
+            "iteration": self.iteration,
+            "dialogues": self.dialogues,
+            "started": self._started,
+            "version": self.version,
+            "users": self._stream.state(),
+        }
+        (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
+
+    def restore(self, folder: Path) -> None:
+        """Go on from what `save` wrote; the servers get the restored weights.
+
+        Raises:
+            CheckpointError: the folder is not a whole checkpoint.
+        """
+        try:
+            state = json.loads((folder / STATE_FILE).read_text())
+        except OSError as error:
+            raise CheckpointError(f"{folder} is not a checkpoint: {error}") from error
+        self.learner.load(folder / LEARNER_FOLDER)
+        self._stream.restore(state["users"])
+        self.iteration, self.dialogues = state["iteration"], state["dialogues"]
+        self._started, self.version = state["started"], state["version"]
+        self._push_weights()
+
+    def shutdown(self) -> None:
+        """End servers and learner."""
+        self.learner.shutdown()
+        self.servers.shutdown()
+
+    def _collect(self, runners: Runners) -> RolloutBatch:
+        training, group_size = self.config.training, self.config.credit.group_size
+
+        def draw(count: int) -> list[Assignment]:
+            users = self._stream.take(count, repeat=group_size)
+            assignments = make_assignments("train", users, self._started, self.config.seed)
+            self._started += count
+            return assignments
+
+        batch = collect_full_batch(
+            runners, draw, training.dialogues_per_iteration, group_size, self._options()
+        )
+        self._note_first_dialogue(batch)
+        for dialogue in batch.dialogues:
+            assign_intrinsic_reward(
+                dialogue, self.config.rewards.intrinsic.name, self.config.credit.discount
+            )
+        return batch
+
+    def _credit(
+        self, dialogues: list[Dialogue], scores: list[SequenceScore]
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        values = [score.values for score in scores]
+        return batch_advantages(dialogues, values, self.config.rewards, self.config.credit)
+
+    def _push_weights(self) -> None:
+        push_weights(
+            self.learner,
+            self.servers,
+            self.config.roles.policy.server,
+            self.version,
+            self.config.weights,
+        )
+
+    def _options(self) -> RolloutOptions:
+        rollout = self.config.rollout
+        return RolloutOptions(
+            temperature=self.config.roles.policy.temperature,
+            judged=self.config.rewards.task.source == "reward_model",
+            attempts=rollout.attempts,
+            in_flight=rollout.dialogues_in_flight,
+            deadline_s=rollout.dialogue_deadline_s,
+        )
+
+    def _note_first_dialogue(self, batch: RolloutBatch) -> None:
+        if self.first_dialogue_at is None:
+            self.first_dialogue_at = batch.first_dialogue_at
+
+
+def policy_folder(checkpoint: Path) -> Path:
+    """Where a checkpoint holds the policy as a Hugging Face model."""
+    return checkpoint / TRAINER_FOLDER / POLICY_FOLDER

@@ -1,0 +1,142 @@
+"""The driver's loop of `curio train`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.tune.logger import NoopLogger
+
+from curio_ray.algorithm import Curio, CurioConfig
+from curio_ray.config import RunConfig
+from curio_ray.errors import CheckpointError
+from curio_ray.evaluation.held_out import held_out_metrics
+from curio_ray.process_memory import PeakMemory
+from curio_ray.progress import ProgressDisplay
+from curio_ray.ray_session import connect_to_ray
+from curio_ray.run_folder import RunFolder, Summary
+from curio_ray.stop import StopRequest
+
+
+def train(
+    config: RunConfig,
+    run: RunFolder,
+    progress: ProgressDisplay,
+    resume: bool,
+    stop: StopRequest,
+    started_at: float,
+) -> Summary | None:
+    """Train from the start, or from the run's newest checkpoint, to the last iteration.
+
+    Returns:
+        The run's summary, or None where it was asked to stop before the end; then a checkpoint
+        of the last finished iteration is there to resume from.
+
+    Raises:
+        CurioError: something could not be started, hung, or could not be recovered.
+    """
+    with PeakMemory() as memory:
+        progress.phase("starting Ray")
+        connect_to_ray(config)
+        stop.listen()
+        try:
+            algorithm = _build(config, run, progress)
+            try:
+                finished = _run(algorithm, config, run, progress, resume, stop, started_at)
+            finally:
+                algorithm.stop()
+        finally:
+            ray.shutdown()
+    if finished is None:
+        return None
+    finished["seconds_total"] = time.time() - started_at
+    finished["peak_memory_bytes"] = memory.peak_bytes
+    return run.write_summary(finished)
+
+
+def _run(
+    algorithm: Curio,
+    config: RunConfig,
+    run: RunFolder,
+    progress: ProgressDisplay,
+    resume: bool,
+    stop: StopRequest,
+    started_at: float,
+) -> dict[str, Any] | None:
+    if resume:
+        _restore(algorithm, run, progress)
+        before = next(line for line in run.metrics() if line["iteration"] == 0)
+    else:
+        before = _evaluate(algorithm, config, run, progress, "before training")
+        first = algorithm.trainer.first_dialogue_at or time.time()
+        before["seconds_to_first_dialogue"] = first - started_at
+        run.write_metrics(0, before)
+    while algorithm.trainer.iteration < config.training.iterations:
+        algorithm.train()
+        _log(algorithm, run, progress)
+        if _checkpoint_is_due(algorithm, config, stop):
+            save_checkpoint(algorithm, run)
+        if stop.requested:
+            return None
+    after = _evaluate(algorithm, config, run, progress, "after training")
+    return {
+        "task": config.task.name,
+        "intrinsic": config.rewards.intrinsic.name,
+        "seed": config.seed,
+        "iterations": algorithm.trainer.iteration,
+        "dialogues": algorithm.trainer.dialogues,
+        "held_out_users": config.evaluation.users,
+        "success_before": before["held_out/success"],
+        "success_after": after["held_out/success"],
+        "belief_before": before["held_out/belief"],
+        "belief_after": after["held_out/belief"],
+        "seconds_to_first_dialogue": before["seconds_to_first_dialogue"],
+    }
+
+
+def _build(config: RunConfig, run: RunFolder, progress: ProgressDisplay) -> Curio:
+    progress.phase("starting servers, learner and dialogue runners")
+    logs = str(run.logs)
+    return CurioConfig.from_run_config(config).build_algo(
+        logger_creator=lambda values: NoopLogger(values, logs)
+    )
+
+
+def _evaluate(
+    algorithm: Curio, config: RunConfig, run: RunFolder, progress: ProgressDisplay, when: str
+) -> dict[str, Any]:
+    progress.phase(f"evaluating on {config.evaluation.users} held-out users, {when}")
+    return dict(held_out_metrics(algorithm.hold_out(config.evaluation.users)))
+
+
+def _restore(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> None:
+    checkpoint = run.latest_checkpoint()
+    if checkpoint is None:
+        raise CheckpointError(f"{run.path}: holds no checkpoint to resume from; start a new run")
+    progress.phase(f"restoring {checkpoint.name}")
+    algorithm.restore_from_path(str(checkpoint.absolute()))
+    run.rewind(algorithm.trainer.iteration)
+
+
+def _log(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> None:
+    iteration = algorithm.last_iteration
+    assert iteration is not None
+    run.write_metrics(iteration.number, iteration.metrics)
+    run.write_dialogues(iteration.number, iteration.dialogues)
+    progress.iteration({"iteration": iteration.number, **iteration.metrics})
+
+
+def _checkpoint_is_due(algorithm: Curio, config: RunConfig, stop: StopRequest) -> bool:
+    number = algorithm.trainer.iteration
+    last = number == config.training.iterations
+    return stop.requested or last or number % config.training.checkpoint_every == 0
+
+
+def save_checkpoint(algorithm: Curio, run: RunFolder) -> Path:
+    """Write a whole checkpoint of the algorithm into the run folder."""
+    number = algorithm.trainer.iteration
+    with run.checkpoint(number) as folder:
+        algorithm.save_to_path(str(folder.absolute()))
+    return run.path / "checkpoints" / folder.name
