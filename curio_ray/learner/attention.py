@@ -1,0 +1,101 @@
+"""Causal attention over packed segments, registered with transformers' AttentionInterface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from curio_ray.errors import LearnerError
+
+PACKED_ATTENTION = "curio_packed"
+
+
+def register_packed_attention() -> str:
+    """Make packed attention known to transformers and return its name.
+
+    Models loaded with `attn_implementation=` this name read `segment_lengths`, which the caller
+    passes to the model's forward; no token attends across segments.
+    """
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(PACKED_ATTENTION, packed_attention)
+    return PACKED_ATTENTION
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    segment_lengths: tuple[int, ...] | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of `query` [1, heads, N, width] to `key` and `value` [1, key heads, N, width].
+
+    Without `segment_lengths` the N tokens are one segment. Returns [1, N, heads, width] and no
+    attention weights, as transformers expects.
+
+    Raises:
+        LearnerError: the model caps its attention scores, which no kernel here supports.
+    """
+    if softcap is not None:
+        raise LearnerError(
+            "this model soft-caps attention scores, which packed attention does not support; "
+            "choose a model without attn_logit_softcapping"
+        )
+    lengths = segment_lengths or (query.shape[2],)
+    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
+        return _flash_varlen(query, key, value, lengths, scaling, sliding_window), None
+    split = [tensor.split(lengths, dim=2) for tensor in (query, key, value)]
+    outputs = [
+        scaled_dot_product_attention(
+            *segment,
+            attn_mask=_window_mask(segment[0], sliding_window),
+            is_causal=_window_mask(segment[0], sliding_window) is None,
+            scale=scaling,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        for segment in zip(*split, strict=True)
+    ]
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _window_mask(query: torch.Tensor, window: int | None) -> torch.Tensor | None:
+    """Which keys a query sees, bool [L, L]; None where the window is not narrower than L."""
+    length = query.shape[2]
+    if window is None or window >= length:
+        return None
+    position = torch.arange(length, device=query.device)
+    distance = position[:, None] - position[None, :]
+    return (distance >= 0) & (distance < window)
+
+
+def _flash_varlen(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    lengths: tuple[int, ...],
+    scaling: float | None,
+    window: int | None,
+) -> torch.Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    ends = torch.tensor((0, *lengths), device=query.device).cumsum(0).to(torch.int32)
+    flat = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]
+    output = varlen_attn(
+        *flat,
+        ends,
+        ends,
+        max(lengths),
+        max(lengths),
+        scale=scaling,
+        window_size=(-1 if window is None else window - 1, 0),
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return output[None]

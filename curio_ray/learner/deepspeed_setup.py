@@ -1,0 +1,72 @@
+"""DeepSpeed's config and process group, with the switches that a small machine needs."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from curio_ray.config.learner import LearnerConfig
+from curio_ray.errors import ConfigError
+
+REDUCE_BUCKET_ELEMENTS = 2**25
+
+
+def deepspeed_config(config: LearnerConfig) -> dict[str, Any]:
+    """The DeepSpeed config of a learner.
+
+    Gradients accumulate over packs and the caller says which pack is the last.
+
+    Raises:
+        ConfigError: bfloat16 without ZeRO, where there are no float32 master weights to trust.
+    """
+    if config.precision == "bfloat16" and config.zero_stage == 0:
+        raise ConfigError(
+            "learner.zero_stage: 0 keeps no reliable float32 master weights for bfloat16; "
+            "write 1 or higher, or learner.precision: float32"
+        )
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": config.gradient_clip,
+        "zero_allow_untested_optimizer": True,
+        "steps_per_print": None,
+        "bf16": {"enabled": config.precision == "bfloat16"},
+        "zero_optimization": {
+            "stage": config.zero_stage,
+            "overlap_comm": False,
+            "reduce_bucket_size": REDUCE_BUCKET_ELEMENTS,
+        },
+    }
+
+
+def join_process_group(
+    rank: int, ranks: int, address: str, port: int, backend: str, deadline_s: float
+) -> None:
+    """Join the learner's process group; returns when every rank has joined.
+
+    The environment variables are what DeepSpeed reads. Each rank sees its own device only, so its
+    local rank is 0.
+    """
+    import deepspeed
+
+    os.environ.update(
+        RANK=str(rank),
+        WORLD_SIZE=str(ranks),
+        LOCAL_RANK="0",
+        MASTER_ADDR=address,
+        MASTER_PORT=str(port),
+    )
+    # Its compilation takes most of a minute, and only inference uses it.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(
+        backend, auto_mpi_discovery=False, verbose=False, timeout=timedelta(seconds=deadline_s)
+    )
+
+
+def leave_process_group() -> None:
+    """Leave the process group, where there is one."""
+    import torch.distributed
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,274 @@
+"""One learner rank: scoring and updating the policy and its value with DeepSpeed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed
+
+from curio_ray.config.learner import LearnerConfig
+from curio_ray.errors import LearnerError
+from curio_ray.learner import losses
+from curio_ray.learner.batch import SequenceScore, TrainingSequence, check_finite
+from curio_ray.learner.checkpoint import load_state, save_state
+from curio_ray.learner.deepspeed_setup import deepspeed_config
+from curio_ray.learner.metrics import MetricSums
+from curio_ray.learner.model import DTYPES, build_policy_value_model, build_reference_model
+from curio_ray.learner.packed_tensors import PackedTensors, pack_tensors
+from curio_ray.learner.packing import Pack, pack_sequences, split_minibatches
+from curio_ray.learner.schedule import warmup_factor
+from curio_ray.learner.weights import export_policy, named_tensors
+
+MAX_SKIPPED_IN_A_ROW = 5
+
+
+class LearnerEngine:
+    """The learner on one rank. Its process group must have been joined.
+
+    Every method but the properties is a collective: all ranks call it with the same arguments.
+
+    Args:
+        model_path: Hugging Face folder or id of the start policy.
+        config: the learner's config.
+        temperature: at which the policy is sampled; log-probabilities are of that distribution.
+        seed: of the value head and of the minibatches.
+    """
+
+    def __init__(
+        self, model_path: str, config: LearnerConfig, temperature: float, seed: int
+    ) -> None:
+        import deepspeed
+
+        self.config = config
+        self.model_path = model_path
+        self.seed = seed
+        self.rank = torch.distributed.get_rank()
+        self.ranks = torch.distributed.get_world_size()
+        self.device = torch.device("cuda" if config.gpus_per_rank else "cpu")
+        self.updates = 0
+        self.optimizer_steps = 0
+        self.skipped_in_a_row = 0
+        model = build_policy_value_model(model_path, config, temperature, seed).to(self.device)
+        self.reference = None
+        if config.kl_coefficient > 0:
+            self.reference = build_reference_model(model_path, config.precision, temperature)
+            self.reference.to(self.device)
+        self.policy_parameters = sum(p.numel() for p in model.language_model.parameters())
+        self.deepspeed, self.optimizer, _, _ = deepspeed.initialize(
+            model=model,
+            optimizer=_optimizer(model, config),
+            config=deepspeed_config(config),
+            dist_init_required=False,
+        )
+
+    def score(self, sequences: Sequence[TrainingSequence]) -> dict[int, SequenceScore]:
+        """Log-probabilities, reference log-probabilities and values of this rank's share.
+
+        Returns:
+            By index into `sequences`; the ranks' shares together cover each sequence once.
+        """
+        scores: dict[int, SequenceScore] = {}
+        for pack in self._packs(sequences):
+            members = [sequences[index] for index in pack]
+            tensors = pack_tensors(members, self.device)
+            with torch.no_grad():
+                log_probs, values = self.deepspeed(tensors)
+                reference = log_probs if self.reference is None else self.reference(tensors)
+            scores |= zip(pack, _unpack(members, log_probs, reference, values), strict=True)
+        return scores
+
+    def update(self, sequences: Sequence[TrainingSequence]) -> dict[str, float]:
+        """Epochs of minibatch steps over credited sequences.
+
+        Returns:
+            Metrics of all ranks together: means over the policy's tokens or turns.
+
+        Raises:
+            LearnerError: a sequence holds numbers that are not finite, or too many steps in a row
+                had gradients that are not.
+        """
+        check_finite(sequences)
+        sums, norms, skipped = MetricSums(), [], 0
+        for epoch in range(self.config.epochs):
+            seed = (self.seed, self.updates, epoch)
+            for minibatch in split_minibatches(len(sequences), self.config.minibatches, seed):
+                norm = self._minibatch_step([sequences[index] for index in minibatch], sums)
+                if norm is None:
+                    skipped += 1
+                else:
+                    norms.append(norm)
+        self.updates += 1
+        return sums.means(self.device) | {
+            "gradient_norm": float(np.mean(norms)) if norms else 0.0,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "optimizer_steps": float(self.optimizer_steps),
+            "skipped_steps": float(skipped),
+        }
+
+    def named_policy_tensors(self, dtype: str) -> Iterator[tuple[str, torch.Tensor]]:
+        """The policy's weights under their Hugging Face names, contiguous, in `dtype`.
+
+        A tensor is valid until the next one is asked for. Tied weights come once.
+        """
+        return named_tensors(self.language_model, self.config.zero_stage, DTYPES[dtype])
+
+    def save(self, folder: Path) -> None:
+        """Write the whole training state into `folder`, each rank its part."""
+        save_state(self, folder)
+
+    def load(self, folder: Path) -> None:
+        """Take up the training state of `folder`; the next steps equal those after the save.
+
+        Raises:
+            CheckpointError: the folder was written by a learner of another shape.
+        """
+        load_state(self, folder)
+
+    def export_policy(self, folder: Path) -> None:
+        """Write the policy as a Hugging Face folder, with its tokenizer."""
+        export_policy(
+            self.language_model, self.config.zero_stage, self.model_path, folder, self.rank
+        )
+
+    @property
+    def language_model(self) -> Any:
+        """The Hugging Face model that is trained; under ZeRO-3 its weights are partitions."""
+        return self.deepspeed.module.language_model
+
+    def _packs(self, sequences: Sequence[TrainingSequence]) -> list[Pack]:
+        lengths = [len(sequence) for sequence in sequences]
+        return pack_sequences(lengths, self.ranks, self.config.tokens_per_pack)[self.rank]
+
+    def _minibatch_step(
+        self, sequences: Sequence[TrainingSequence], sums: MetricSums
+    ) -> float | None:
+        """One optimizer step; the gradient norm before clipping, or None where it was skipped."""
+        tokens = sum(sequence.policy_tokens for sequence in sequences)
+        turns = sum(len(sequence.value_positions) for sequence in sequences)
+        packs, finite = self._packs(sequences), True
+        self._set_learning_rates()
+        for number, pack in enumerate(packs):
+            is_last = number == len(packs) - 1
+            tensors = pack_tensors([sequences[index] for index in pack], self.device)
+            loss = self._pack_loss(tensors, tokens, turns, sums)
+            finite = finite and bool(loss.isfinite())
+            if is_last and not self._on_all_ranks(finite):
+                loss = loss * torch.nan
+            self.deepspeed.set_gradient_accumulation_boundary(is_last)
+            # DeepSpeed averages gradients over ranks; the losses are already global means.
+            self.deepspeed.backward(loss * self.ranks)
+            if not is_last:
+                self.deepspeed.step()
+        return self._guarded_step()
+
+    def _pack_loss(
+        self, pack: PackedTensors, tokens: int, turns: int, sums: MetricSums
+    ) -> torch.Tensor:
+        """This pack's part of the minibatch's loss, whose policy tokens and turns are given."""
+        cap = self.config.ratio_cap
+        log_probs, values = self.deepspeed(pack)
+        ratios = losses.importance_ratios(log_probs, pack.behaviour_log_probs)
+        policy = losses.policy_gradient_loss(log_probs, ratios, pack.advantages, cap)
+        value = losses.value_loss(values, pack.value_targets)
+        loss = policy / tokens + self.config.value.coefficient * value / turns
+        kl: torch.Tensor | float = 0.0
+        if self.reference is not None:
+            kl = losses.kl_loss(log_probs, self._reference_log_probs(pack), ratios, cap)
+            loss = loss + self.config.kl_coefficient * kl / tokens
+        sums.add(
+            ratios,
+            cap,
+            policy_loss=policy,
+            kl=kl,
+            value_loss=value,
+            negative_log_prob=-log_probs.sum(),
+            turns=float(len(values)),
+        )
+        return loss
+
+    def _reference_log_probs(self, pack: PackedTensors) -> torch.Tensor:
+        if pack.reference_log_probs is not None:
+            return pack.reference_log_probs
+        with torch.no_grad():
+            return self.reference(pack)
+
+    def _guarded_step(self) -> float | None:
+        """Step unless the gradient is not finite on some rank; then no rank's weights change.
+
+        ZeRO's own optimizers leave such a step out; plain stage 0 would not.
+        """
+        if self.config.zero_stage == 0:
+            gradients = [p.grad for p in self.deepspeed.module.parameters() if p.grad is not None]
+            norm = float(torch.nn.utils.get_total_norm(gradients))
+            applied = bool(np.isfinite(norm))
+            if applied:
+                self.deepspeed.step()
+            else:
+                self.deepspeed.zero_grad()
+        else:
+            self.deepspeed.step()
+            norm = float(self.deepspeed.get_global_grad_norm())
+            applied = self.deepspeed.was_step_applied()
+        if applied:
+            self.optimizer_steps += 1
+            self.skipped_in_a_row = 0
+            return norm
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+            raise LearnerError(
+                f"the loss or its gradient was not finite in {self.skipped_in_a_row} optimizer "
+                "steps in a row; lower learner.learning_rate or learner.gradient_clip and resume "
+                "from an earlier checkpoint"
+            )
+        return None
+
+    def _set_learning_rates(self) -> None:
+        factor = warmup_factor(self.optimizer_steps, self.config.warmup_steps)
+        rates = (self.config.learning_rate, self.config.value.learning_rate)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _on_all_ranks(self, flag: bool) -> bool:
+        count = torch.tensor(float(flag), device=self.device)
+        torch.distributed.all_reduce(count, op=torch.distributed.ReduceOp.MIN)
+        return bool(count)
+
+
+def _optimizer(model: torch.nn.Module, config: LearnerConfig) -> torch.optim.Optimizer:
+    """Torch's fused AdamW, which needs no compiler; the value head has a rate of its own."""
+    policy = {
+        "params": list(model.language_model.parameters()),
+        "lr": config.learning_rate,
+        "weight_decay": config.weight_decay,
+    }
+    value = {
+        "params": list(model.value_head.parameters()),
+        "lr": config.value.learning_rate,
+        "weight_decay": 0.0,
+    }
+    return torch.optim.AdamW([policy, value], fused=True)
+
+
+def _unpack(
+    sequences: Sequence[TrainingSequence],
+    log_probs: torch.Tensor,
+    reference: torch.Tensor,
+    values: torch.Tensor,
+) -> Iterator[SequenceScore]:
+    """Cut a pack's results [A], [A] and [T] into the scores of its sequences."""
+    action_ends = np.cumsum([sequence.policy_tokens for sequence in sequences])[:-1]
+    turn_ends = np.cumsum([len(sequence.value_positions) for sequence in sequences])[:-1]
+    for sequence, own, old, value in zip(
+        sequences,
+        np.split(log_probs.cpu().numpy(), action_ends),
+        np.split(reference.cpu().numpy(), action_ends),
+        np.split(values.cpu().numpy(), turn_ends),
+        strict=True,
+    ):
+        spread = np.zeros((2, len(sequence)), dtype=np.float32)
+        spread[:, sequence.action_mask] = own, old
+        yield SequenceScore(log_probs=spread[0], reference_log_probs=spread[1], values=value)

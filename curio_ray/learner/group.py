@@ -1,0 +1,148 @@
+"""The learner as the driver sees it: all ranks behind one object, every wait with a deadline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from curio_ray.config.run import RunConfig
+from curio_ray.errors import LearnerError
+from curio_ray.learner.actor import LearnerRank
+from curio_ray.learner.batch import SequenceScore, TrainingSequence, check_finite
+from curio_ray.learner.deepspeed_setup import deepspeed_config
+from curio_ray.learner.rank_calls import wait_for_ranks
+
+logger = logging.getLogger(__name__)
+
+CPUS_PER_THREAD_ALONE = 0.25
+"""Logical CPUs per thread in a Ray of the run's own: all actors of a run share few cores."""
+
+CLOSE_DEADLINE_S = 5.0
+
+
+class LearnerGroup:
+    """The ranks of a learner.
+
+    Any failed or late call ends every rank, since the others would wait for it in a collective.
+    `start`, `wait_ready` and `load` then bring the group back from a checkpoint; weight transfer
+    must be set up again.
+
+    Raises:
+        ConfigError: precision and ZeRO stage do not go together.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        deepspeed_config(config.learner)
+        self._config = config
+        self._started: list[ray.ObjectRef] = []
+        self.ranks: list[Any] = []
+
+    def start(self) -> None:
+        """Create the ranks, which begin to load at once; does not wait."""
+        self.shutdown()
+        actor_class = ray.remote(LearnerRank).options(**self._resources())
+        self.ranks = [
+            actor_class.remote(self._config, rank) for rank in range(self._config.learner.ranks)
+        ]
+        rendezvous = self.ranks[0].rendezvous.remote()
+        self._started = [rank.start.remote(rendezvous) for rank in self.ranks]
+
+    def wait_ready(self) -> list[dict[str, Any]]:
+        """Wait until every rank has loaded; returns each rank's `start_seconds` and `parameters`.
+
+        Raises:
+            DeadlineError: a rank was not ready within `learner.start_deadline_s`.
+            LearnerError: a rank died or failed.
+        """
+        return self._wait(
+            self._started, "start", "start_deadline_s", self._config.learner.start_deadline_s
+        )
+
+    def score(self, sequences: Sequence[TrainingSequence]) -> list[SequenceScore]:
+        """Score sequences, in their order.
+
+        Raises:
+            DeadlineError: a rank took longer than `learner.step_deadline_s`.
+            LearnerError: a rank died or failed.
+        """
+        shares = self._call("score", ray.put(list(sequences)))
+        scores = {index: score for share in shares for index, score in share.items()}
+        return [scores[index] for index in range(len(sequences))]
+
+    def update(self, sequences: Sequence[TrainingSequence]) -> dict[str, float]:
+        """Train on credited sequences; returns the metrics of `LearnerEngine.update`.
+
+        Raises:
+            DeadlineError: a rank took longer than `learner.step_deadline_s`.
+            LearnerError: a rank died or failed, or a sequence holds numbers that are not finite;
+                the last does not end the ranks.
+        """
+        check_finite(sequences)
+        metrics: dict[str, float] = self._call("update", ray.put(list(sequences)))[0]
+        return metrics
+
+    def setup_weight_transfer(self, backend: str, run_id: str, info: dict[str, Any]) -> None:
+        """Make every rank's weight sender."""
+        self._call("setup_weight_transfer", backend, run_id, info)
+
+    def send_weights(self, version: int) -> dict[str, Any]:
+        """Send the policy's weights; returns what the servers need to load them."""
+        sent: dict[str, Any] = self._call("send_weights", version)[0]
+        return sent
+
+    def save(self, folder: str | Path) -> None:
+        """Write the whole training state; every rank writes its part."""
+        self._call("save", str(folder))
+
+    def load(self, folder: str | Path) -> None:
+        """Take up a training state saved by a group of the same shape.
+
+        Raises:
+            LearnerError: the state is missing or of another shape; the message says which.
+        """
+        self._call("load", str(folder))
+
+    def export_policy(self, folder: str | Path) -> None:
+        """Write the policy as a Hugging Face folder."""
+        self._call("export_policy", str(folder))
+
+    def shutdown(self) -> None:
+        """End every rank; returns at once where there is none."""
+        if not self.ranks:
+            return
+        calls = [rank.close.remote() for rank in self.ranks]
+        ray.wait(calls, num_returns=len(calls), timeout=CLOSE_DEADLINE_S)
+        self._kill()
+
+    def _call(self, method: str, *arguments: Any) -> list[Any]:
+        if not self.ranks:
+            raise LearnerError(f"the learner does not run; call start before {method}")
+        calls = [getattr(rank, method).remote(*arguments) for rank in self.ranks]
+        return self._wait(calls, method, "step_deadline_s", self._config.learner.step_deadline_s)
+
+    def _wait(
+        self, calls: Sequence[ray.ObjectRef], method: str, field: str, deadline_s: float
+    ) -> list[Any]:
+        try:
+            return wait_for_ranks(calls, method, field, deadline_s)
+        except BaseException:
+            self._kill()
+            raise
+
+    def _kill(self) -> None:
+        for rank in self.ranks:
+            ray.kill(rank)
+        self.ranks, self._started = [], []
+
+    def _resources(self) -> dict[str, Any]:
+        learner = self._config.learner
+        share = 1.0 if self._config.cluster.address is not None else CPUS_PER_THREAD_ALONE
+        return {
+            "num_cpus": share * learner.threads,
+            "num_gpus": learner.gpus_per_rank,
+            "max_restarts": 0,
+        }

@@ -1,0 +1,88 @@
+"""Log-probabilities of given tokens without a tensor of [tokens, vocabulary]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+LOGITS_PER_CHUNK = 2**22
+
+
+def chunked_log_probs(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    token_ids: torch.Tensor,
+    temperature: float = 1.0,
+    bias: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Natural log-probabilities of `token_ids` under softmax((hidden weightᵀ + bias) / temperature).
+
+    Rows go through the vocabulary in chunks, which the backward pass computes again. The softmax is
+    float32 whatever the type of the model.
+
+    Args:
+        hidden: [A, width], one row per token to predict.
+        weight: [vocabulary, width] of the output head.
+        token_ids: int64[A].
+        temperature: of the distribution that the tokens were sampled from.
+        bias: [vocabulary], or None.
+
+    Returns:
+        float32[A].
+    """
+    result: torch.Tensor = _ChunkedLogProbs.apply(hidden, weight, bias, token_ids, temperature)
+    return result
+
+
+class _ChunkedLogProbs(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        context: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        token_ids: torch.Tensor,
+        temperature: float,
+    ) -> torch.Tensor:
+        context.save_for_backward(hidden, weight, bias, token_ids)
+        context.temperature = temperature
+        result = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
+        for rows in _chunks(len(hidden), len(weight)):
+            logits = _logits(hidden[rows], weight, bias, temperature)
+            chosen = logits.gather(1, token_ids[rows, None])[:, 0]
+            result[rows] = chosen - logits.logsumexp(dim=1)
+        return result
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        hidden, weight, bias, token_ids = context.saved_tensors
+        (gradient,) = gradients
+        hidden_gradient = torch.empty_like(hidden)
+        weight_gradient = torch.zeros_like(weight, dtype=torch.float32)
+        bias_gradient = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
+        for rows in _chunks(len(hidden), len(weight)):
+            # d log p(token) / d logits = onehot(token) - softmax(logits)
+            logits = _logits(hidden[rows], weight, bias, context.temperature)
+            scaled = gradient[rows, None] / context.temperature
+            slope = logits.softmax(dim=1).mul_(-scaled)
+            slope.scatter_add_(1, token_ids[rows, None], scaled)
+            if bias_gradient is not None:
+                bias_gradient += slope.sum(dim=0)
+            slope = slope.to(hidden.dtype)
+            hidden_gradient[rows] = slope @ weight
+            weight_gradient += slope.T @ hidden[rows]
+        if bias_gradient is not None:
+            bias_gradient = bias_gradient.to(bias.dtype)
+        return hidden_gradient, weight_gradient.to(weight.dtype), bias_gradient, None, None
+
+
+def _logits(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, temperature: float
+) -> torch.Tensor:
+    return torch.nn.functional.linear(hidden, weight, bias).float() / temperature
+
+
+def _chunks(rows: int, vocabulary: int) -> list[slice]:
+    size = max(1, LOGITS_PER_CHUNK // vocabulary)
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]

@@ -1,0 +1,53 @@
+"""Sums of a minibatch on one rank, and the metrics that all ranks' sums give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed
+
+SUMS = ("policy_loss", "kl", "value_loss", "ratio", "clipped", "negative_log_prob", "tokens", "turns")
+
+
+@dataclass(slots=True)
+class MetricSums:
+    """What an update adds up, pack by pack: sums over tokens and turns, and one maximum."""
+
+    sums: dict[str, torch.Tensor] = field(default_factory=dict)
+    largest_deviation: torch.Tensor | None = None
+
+    def add(self, ratios: torch.Tensor, ratio_cap: float, **sums: torch.Tensor | float) -> None:
+        """Add a pack: its importance ratios [A] and its sums by name."""
+        sums |= {
+            "ratio": ratios.sum(),
+            "clipped": (ratios > ratio_cap).sum(),
+            "tokens": float(len(ratios)),
+        }
+        for name, value in sums.items():
+            amount = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
+            self.sums[name] = self.sums.get(name, torch.zeros((), dtype=torch.float64)) + amount
+        if len(ratios):
+            deviation = (ratios - 1).abs().max().double().cpu()
+            known = self.largest_deviation
+            self.largest_deviation = deviation if known is None else torch.maximum(known, deviation)
+
+    def means(self, device: torch.device) -> dict[str, float]:
+        """The means over all ranks. A collective: every rank must call it."""
+        zero = torch.zeros((), dtype=torch.float64)
+        totals = torch.stack([self.sums.get(name, zero) for name in SUMS]).to(device)
+        largest = (zero if self.largest_deviation is None else self.largest_deviation).to(device)
+        torch.distributed.all_reduce(totals)
+        torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
+        total = dict(zip(SUMS, totals.tolist(), strict=True))
+        tokens, turns = max(total["tokens"], 1.0), max(total["turns"], 1.0)
+        return {
+            "policy_loss": total["policy_loss"] / tokens,
+            "kl": total["kl"] / tokens,
+            "value_loss": total["value_loss"] / turns,
+            "ratio_mean": total["ratio"] / tokens,
+            "ratio_max_deviation": largest.item(),
+            "clipped_share": total["clipped"] / tokens,
+            "entropy": total["negative_log_prob"] / tokens,
+            "policy_tokens": total["tokens"],
+        }

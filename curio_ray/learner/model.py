@@ -1,0 +1,142 @@
+"""The language model with its value head, as one module for one DeepSpeed engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from curio_ray.config.learner import LearnerConfig
+from curio_ray.errors import LearnerError
+from curio_ray.learner.attention import register_packed_attention
+from curio_ray.learner.log_probs import chunked_log_probs
+from curio_ray.learner.packed_tensors import PackedTensors
+from curio_ray.learner.value_head import ValueHead
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+class LogProbHead(nn.Module):
+    """The output head of a language model, asked for given tokens only.
+
+    It holds the head's own parameters, so that ZeRO-3 gathers them around its forward pass.
+    """
+
+    def __init__(self, head: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.weight = head.weight
+        self.bias = getattr(head, "bias", None)
+        self.temperature = temperature
+
+    def forward(self, hidden: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
+        """Hidden states [A, width] and int64[A] to natural log-probabilities float32[A]."""
+        return chunked_log_probs(hidden, self.weight, token_ids, self.temperature, self.bias)
+
+
+class PolicyModel(nn.Module):
+    """A causal language model that reads packs and gives the log-probabilities of their actions."""
+
+    def __init__(self, language_model: Any, temperature: float) -> None:
+        super().__init__()
+        self.language_model = language_model
+        self.log_prob_head = LogProbHead(language_model.get_output_embeddings(), temperature)
+
+    def hidden_states(self, pack: PackedTensors) -> torch.Tensor:
+        """The last hidden states [N, width] of a pack's tokens."""
+        output = self.language_model.base_model(
+            input_ids=pack.token_ids,
+            position_ids=pack.position_ids,
+            segment_lengths=pack.segment_lengths,
+            use_cache=False,
+        )
+        return output.last_hidden_state[0]
+
+    def forward(self, pack: PackedTensors) -> torch.Tensor:
+        """Log-probabilities float32[A] of the pack's actions."""
+        hidden = self.hidden_states(pack)
+        return self.log_prob_head(hidden[pack.action_rows], pack.action_ids)
+
+
+class PolicyValueModel(PolicyModel):
+    """The policy and the value of the states it acts from, on shared hidden states.
+
+    With `detach` the value's gradient stops before the language model.
+    """
+
+    def __init__(
+        self, language_model: Any, temperature: float, value_head: ValueHead, detach: bool
+    ) -> None:
+        super().__init__(language_model, temperature)
+        self.value_head = value_head
+        self.detach = detach
+
+    def forward(self, pack: PackedTensors) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities float32[A] and values float32[T] of a pack."""
+        hidden = self.hidden_states(pack)
+        log_probs = self.log_prob_head(hidden[pack.action_rows], pack.action_ids)
+        states = hidden[pack.value_rows]
+        return log_probs, self.value_head(states.detach() if self.detach else states)
+
+
+def build_policy_value_model(
+    model_path: str, config: LearnerConfig, temperature: float, seed: int
+) -> PolicyValueModel:
+    """Load the start policy and add a fresh value head, the same for the same seed."""
+    language_model = load_language_model(model_path, config.precision)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        head = ValueHead(language_model.config.hidden_size, config.value.hidden_size)
+    head.to(DTYPES[config.precision])
+    return PolicyValueModel(language_model, temperature, head, config.value.detach)
+
+
+def build_reference_model(
+    model_path: str, precision: str, temperature: float
+) -> PolicyModel:
+    """The frozen start policy."""
+    model = PolicyModel(load_language_model(model_path, precision), temperature)
+    return model.requires_grad_(False)
+
+
+def load_language_model(model_path: str, precision: str) -> Any:
+    """A Hugging Face causal language model with packed attention and without dropout.
+
+    Raises:
+        LearnerError: the model does something to its logits that the learner would not repeat.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        model_path,
+        dtype=DTYPES[precision],
+        attn_implementation=register_packed_attention(),
+    )
+    _disable_dropout(model)
+    _check_output_head(model, model_path)
+    return model
+
+
+def _disable_dropout(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
+
+
+@torch.no_grad()
+def _check_output_head(model: Any, model_path: str) -> None:
+    """Models that scale or cap their logits after the head would get wrong log-probabilities."""
+    token_ids = torch.arange(4)[None]
+    logits = model(input_ids=token_ids, use_cache=False).logits
+    hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state
+    if not torch.allclose(model.get_output_embeddings()(hidden), logits, atol=1e-2, rtol=1e-2):
+        raise LearnerError(
+            f"{model_path}: the model changes its logits after the output head, which the learner "
+            "does not repeat; choose a model without logit scaling or soft-capping"
+        )
