@@ -22,6 +22,7 @@ class AsyncEngine:
 
     def __init__(self, server: str, arguments: dict[str, Any]) -> None:
         self.statistics = EngineStatistics()
+        self.vocabulary_size = 0
         self._server = server
         self._arguments = arguments
         self._numbers = itertools.count()
@@ -37,6 +38,7 @@ class AsyncEngine:
         """
         arguments = await asyncio.to_thread(_async_arguments, self._arguments)
         self._engine = _async_engine(arguments)
+        self.vocabulary_size = self._engine.model_config.get_vocab_size()
         await self.set_version(0)
 
     async def generate(self, request: GenerateRequest) -> GenerateResult:

@@ -42,9 +42,10 @@ class Engine(Protocol):
     """
 
     statistics: EngineStatistics
+    vocabulary_size: int
 
     async def start(self) -> None:
-        """Load the model."""
+        """Load the model; from then on `vocabulary_size` is known."""
 
     def generate(self, request: GenerateRequest) -> Awaitable[GenerateResult]:
         """Answer one request. Cancelling the awaitable aborts the request.

@@ -36,6 +36,7 @@ class InProcessEngine:
 
     def __init__(self, server: str, arguments: dict[str, Any]) -> None:
         self.statistics = EngineStatistics()
+        self.vocabulary_size = 0
         self._server = server
         self._arguments = arguments
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"engine-{server}")
@@ -50,6 +51,7 @@ class InProcessEngine:
         """Import vLLM and load the model, on the engine's thread."""
         self._loop = asyncio.get_running_loop()
         self._engine: LLMEngine = await self._between_steps(partial(_load, self._arguments))
+        self.vocabulary_size = self._engine.model_config.get_vocab_size()
         await self.set_version(0)
 
     def generate(self, request: GenerateRequest) -> asyncio.Future[GenerateResult]:
@@ -102,9 +104,7 @@ class InProcessEngine:
     async def _on_worker(self, method: str, *arguments: Any) -> None:
         """Run a step of a weight update; one that fails leaves a model nobody may sample from."""
         try:
-            await self._between_steps(
-                partial(self._engine.collective_rpc, method, args=arguments)
-            )
+            await self._between_steps(partial(self._engine.collective_rpc, method, args=arguments))
         except Exception as error:
             failure = ServerError(
                 f"server '{self._server}': {method} failed, its weights cannot be used: {error}"

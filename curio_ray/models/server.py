@@ -75,13 +75,11 @@ class ModelServer:
             ) from error
         self._start_seconds = time.perf_counter() - self._created
 
-    async def submit(
-        self, client_id: str, batch: Sequence[tuple[int, GenerateRequest]]
-    ) -> None:
+    async def submit(self, client_id: str, batch: Sequence[tuple[int, GenerateRequest]]) -> None:
         """Take requests; each answer, or the text of its error, goes to the client's outbox."""
         outbox = self._outbox(client_id)
         for request_id, request in batch:
-            refused = refusal(self.name, self.config, request)
+            refused = refusal(self.name, self.config, self._engine.vocabulary_size, request)
             if refused is not None:
                 outbox.put(request_id, refused)
                 continue

@@ -119,8 +119,13 @@ def result_of(request: GenerateRequest, output: RequestOutput) -> GenerateResult
     return GenerateResult(token_ids, log_probs, versions, cached_tokens=cached)
 
 
-def refusal(server: str, config: ServerConfig, request: GenerateRequest) -> str | None:
-    """Why a request cannot be served, or None."""
+def refusal(
+    server: str, config: ServerConfig, vocabulary_size: int, request: GenerateRequest
+) -> str | None:
+    """Why a request cannot be served, or None.
+
+    vLLM itself does not refuse an unknown prompt id: the whole engine dies of it.
+    """
     length = len(request.prompt_ids)
     if length == 0:
         return f"server '{server}': a request needs at least one prompt token"
@@ -135,5 +140,11 @@ def refusal(server: str, config: ServerConfig, request: GenerateRequest) -> str 
         return (
             f"server '{server}': {len(request.label_ids)} label ids in one request; "
             f"ask for 1 to {MAX_LABELS}"
+        )
+    ids = [*request.prompt_ids, *(request.label_ids or ())]
+    if min(ids) < 0 or max(ids) >= vocabulary_size:
+        return (
+            f"server '{server}': a token id lies outside 0 to {vocabulary_size - 1}, the "
+            f"vocabulary of servers.{server}.model; use the tokenizer of that model"
         )
     return None

@@ -1,0 +1,209 @@
+"""A real policy server: its log-probs, seeds, weight updates, refusals and death."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+from conftest import LearnerOfOneModel, Running, log_probs_of, transformers_model
+from transformers import PreTrainedModel
+
+from curio_ray.errors import DeadlineError, ServerError
+from curio_ray.models.client import ServerClient
+from curio_ray.models.requests import GenerateRequest, GenerateResult
+from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
+
+PROMPT = [int(i) for i in torch.arange(70) * 7 % 50 + 5]
+
+
+@pytest.fixture(scope="module")
+def running(make_running: Callable[..., Running]) -> Running:
+    return make_running("servers.world.request_deadline_s=20")
+
+
+def test_log_probs_equal_those_of_transformers(
+    running: Running, reference: PreTrainedModel
+) -> None:
+    requests = [GenerateRequest(PROMPT[n:], max_tokens=12, seed=n) for n in range(8)]
+    for request, answer in zip(requests, running.ask(requests), strict=True):
+        expected = log_probs_of(reference, request.prompt_ids, answer.token_ids)
+        assert answer.log_probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_log_probs_are_those_of_the_temperature_sampled_at(
+    running: Running, reference: PreTrainedModel
+) -> None:
+    [answer] = running.ask([GenerateRequest(PROMPT, max_tokens=12, temperature=0.5, seed=3)])
+    expected = log_probs_of(reference, PROMPT, answer.token_ids, temperature=0.5)
+    assert answer.log_probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_temperature_zero_takes_the_likeliest_token(
+    running: Running, reference: PreTrainedModel
+) -> None:
+    [answer] = running.ask([GenerateRequest(PROMPT, max_tokens=1, temperature=0.0)])
+    with torch.no_grad():
+        logits = reference(torch.tensor([PROMPT])).logits[0, -1]
+    assert answer.token_ids == [int(logits.argmax())]
+
+
+def test_label_log_probs_equal_those_of_transformers_beside_sampled_requests(
+    running: Running, reference: PreTrainedModel
+) -> None:
+    labels = (9, 3, 0, 21)
+    readings = [GenerateRequest(PROMPT[n:], label_ids=labels) for n in range(4)]
+    samples = [GenerateRequest(PROMPT[n:], max_tokens=4, temperature=0.7) for n in range(4)]
+    for reading, answer in zip(readings, running.ask(readings + samples)[:4], strict=True):
+        with torch.no_grad():
+            logits = reference(torch.tensor([reading.prompt_ids])).logits[0, -1]
+        expected = torch.log_softmax(logits, dim=-1)[list(labels)].tolist()
+        assert answer.label_log_probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_same_seed_gives_the_same_tokens_in_any_company(running: Running) -> None:
+    request = GenerateRequest(PROMPT, max_tokens=12, seed=5)
+    [alone] = running.ask([request])
+    company = [GenerateRequest(PROMPT[n:], max_tokens=12, seed=n) for n in range(10, 20)]
+    assert running.ask([*company, request])[-1].token_ids == alone.token_ids
+
+
+def test_a_stop_token_ends_the_continuation_and_is_part_of_it(running: Running) -> None:
+    [free] = running.ask([GenerateRequest(PROMPT, max_tokens=12, seed=6)])
+    stop = free.token_ids[4]
+    [stopped] = running.ask(
+        [GenerateRequest(PROMPT, max_tokens=12, seed=6, stop_token_ids=(stop,))]
+    )
+    assert stopped.token_ids == free.token_ids[: free.token_ids.index(stop) + 1]
+
+
+def test_a_prompt_seen_before_comes_from_the_prefix_cache(running: Running) -> None:
+    prompt = [ids + 1 for ids in PROMPT]
+    _, again = (running.ask([GenerateRequest(prompt)])[0] for _ in range(2))
+    assert again.cached_tokens >= running.config.servers["policy"].block_size
+
+
+def test_a_prompt_that_is_too_long_fails_alone_and_names_the_field(running: Running) -> None:
+    limit = running.config.servers["policy"].max_model_len
+    refused, served = running.ask(
+        [GenerateRequest([5] * limit, max_tokens=2), GenerateRequest(PROMPT, max_tokens=2)]
+    )
+    assert isinstance(served, GenerateResult)
+    with pytest.raises(ServerError, match=r"servers\.policy\.max_model_len"):
+        raise refused
+
+
+def test_a_token_outside_the_vocabulary_fails_alone(running: Running) -> None:
+    refused, served = running.ask(
+        [GenerateRequest([10**7], max_tokens=2), GenerateRequest(PROMPT, max_tokens=2)]
+    )
+    assert isinstance(served, GenerateResult)
+    with pytest.raises(ServerError, match="policy"):
+        raise refused
+
+
+def test_a_request_past_its_deadline_names_the_server(running: Running) -> None:
+    async def impatient(client: ServerClient) -> None:
+        hasty = ServerClient("policy", running.servers.replicas("policy"), 1e-4)
+        try:
+            await hasty.generate(GenerateRequest(PROMPT, max_tokens=100), "a")
+        finally:
+            await hasty.close()
+
+    with pytest.raises(DeadlineError, match="server 'policy'"):
+        running.with_client(impatient)
+
+
+@pytest.fixture
+def learner(running: Running, changed: PreTrainedModel) -> Iterator[LearnerOfOneModel]:
+    """Pushes the changed model; afterwards the server gets its first weights back."""
+    learner = LearnerOfOneModel(changed)
+    weights = running.config.weights
+    setup_weight_transfer(learner, running.servers, "policy", weights, "test")
+    yield learner
+    learner.model = transformers_model("pocket:policy")
+    push_weights(learner, running.servers, "policy", 0, weights)
+    learner.sender.close()
+
+
+def test_after_an_update_tokens_come_from_the_new_weights_and_carry_their_version(
+    running: Running, learner: LearnerOfOneModel
+) -> None:
+    request = GenerateRequest(PROMPT, max_tokens=12, seed=1)
+    [before] = running.ask([request])
+    seconds = push_weights(learner, running.servers, "policy", 7, running.config.weights)
+    [after] = running.ask([request])
+    assert set(seconds) == {"send", "start", "update", "finish"}
+    assert before.weight_versions == [0] * len(before.token_ids)
+    assert after.weight_versions == [7] * len(after.token_ids)
+    expected = log_probs_of(learner.model, PROMPT, after.token_ids)
+    assert after.log_probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_prompt_cached_before_an_update_is_read_anew(
+    running: Running, learner: LearnerOfOneModel
+) -> None:
+    reading = GenerateRequest(PROMPT, label_ids=(3, 4, 5))
+    running.ask([reading])
+    push_weights(learner, running.servers, "policy", 8, running.config.weights)
+    [after] = running.ask([reading])
+    with torch.no_grad():
+        logits = learner.model(torch.tensor([PROMPT])).logits[0, -1]
+    expected = torch.log_softmax(logits, dim=-1)[[3, 4, 5]].tolist()
+    assert after.cached_tokens == 0
+    assert after.label_log_probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_request_in_flight_goes_on_with_the_new_weights(
+    running: Running, learner: LearnerOfOneModel
+) -> None:
+    requests = [GenerateRequest(PROMPT[n:], max_tokens=400, seed=n) for n in range(32)]
+
+    async def converse(client: ServerClient) -> list[GenerateResult]:
+        calls = [asyncio.create_task(client.generate(r, "a")) for r in requests]
+        await client.generate(GenerateRequest(PROMPT, max_tokens=20), "a")
+        await asyncio.to_thread(
+            push_weights, learner, running.servers, "policy", 9, running.config.weights
+        )
+        return await asyncio.gather(*calls)
+
+    answers = running.with_client(converse)
+    first = transformers_model("pocket:policy")
+    for request, answer in zip(requests, answers, strict=True):
+        assert answer.weight_versions == sorted(answer.weight_versions)
+        assert set(answer.weight_versions) == {0, 9}
+        old = answer.weight_versions.count(0)
+        expected = log_probs_of(first, request.prompt_ids, answer.token_ids)[:old]
+        expected += log_probs_of(learner.model, request.prompt_ids, answer.token_ids)[old:]
+        assert answer.log_probs == pytest.approx(expected, abs=2e-4)
+
+
+def test_weight_files_are_gone_after_a_push(running: Running, learner: LearnerOfOneModel) -> None:
+    info = learner.send_weights(10)
+    push_weights(learner, running.servers, "policy", 10, running.config.weights)
+    assert not [name for name in info["files"] if Path(name).exists()]
+
+
+def test_statistics_count_requests_tokens_and_busy_time(running: Running) -> None:
+    before = running.servers.stats()[0]
+    running.ask([GenerateRequest(PROMPT, max_tokens=3)] * 4)
+    after = running.servers.stats()[0]
+    assert after["requests"] - before["requests"] == 4
+    assert after["sampled_tokens"] - before["sampled_tokens"] == 12
+    assert after["busy_seconds"] > before["busy_seconds"]
+
+
+def test_a_killed_server_fails_every_pending_request_by_name(running: Running) -> None:
+    async def converse(client: ServerClient) -> list[GenerateResult | BaseException]:
+        requests = [GenerateRequest(PROMPT, max_tokens=400) for _ in range(4)]
+        calls = [asyncio.create_task(client.generate(r, str(n))) for n, r in enumerate(requests)]
+        await client.generate(GenerateRequest(PROMPT), "first")
+        ray.kill(running.servers.replicas("world")[0])
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    for error in running.with_client(converse, "world"):
+        assert isinstance(error, ServerError)
+        assert "server 'world'" in str(error)
