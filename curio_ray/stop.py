@@ -19,7 +19,7 @@ class StopRequest:
 
     def __init__(self, say: Callable[[str], None] | None = None) -> None:
         self.requested = False
-        self._say = say
+        self.say = say
         self._previous: dict[int, Any] = {}
 
     def listen(self) -> None:
@@ -46,5 +46,5 @@ class StopRequest:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        if self._say is not None:
-            self._say(MESSAGE)
+        if self.say is not None:
+            self.say(MESSAGE)

@@ -30,7 +30,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold a mapping of sections, such as 'task:' and 'servers:'")
+        raise ConfigError(
+            f"{path}: must hold a mapping of sections, such as 'task:' and 'servers:'"
+        )
     for override in overrides:
         _apply(values, override)
     return parse_config(values, source=str(path))
@@ -63,7 +65,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
     for depth, name in enumerate(parents):
         section = section.setdefault(name, {})
         if not isinstance(section, dict):
-            raise ConfigError(f"--set {override}: {'.'.join(parents[: depth + 1])} is not a section")
+            raise ConfigError(
+                f"--set {override}: {'.'.join(parents[: depth + 1])} is not a section"
+            )
     section[last] = yaml.safe_load(text)
 
 

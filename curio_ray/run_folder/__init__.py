@@ -1,6 +1,6 @@
 """Everything that a run leaves on disk, in one folder."""
 
-from curio_ray.run_folder.folder import RunFolder
+from curio_ray.run_folder.folder import RunFolder, find_checkpoint
 from curio_ray.run_folder.summary import Summary
 
-__all__ = ["RunFolder", "Summary"]
+__all__ = ["RunFolder", "Summary", "find_checkpoint"]

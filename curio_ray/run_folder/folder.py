@@ -79,10 +79,11 @@ class RunFolder:
         """
         path = Path(path)
         if holds_a_run(path):
+            goes_on = Checkpoints(path / CHECKPOINTS_FOLDER, keep=1).latest() is not None
+            resume = f"continue it with 'curio train --resume {path}', " if goes_on else ""
             raise ConfigError(
-                f"output: {path} already holds a run; continue it with 'curio train --resume "
-                f"{path}', write another folder with --output {next_free(path)}, or move the old "
-                "one out of the way with --set-aside"
+                f"output: {path} already holds a run; {resume}write another folder with --output "
+                f"{next_free(path)}, or move the old one out of the way with --set-aside"
             )
         run = cls(path, config)
         run._write_config()

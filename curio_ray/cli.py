@@ -1,0 +1,213 @@
+"""The commands. Heavy libraries are imported only once a config has been found to work."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import curio_ray
+from curio_ray.config import RunConfig, load_config
+from curio_ray.errors import ConfigError, CurioError
+from curio_ray.log_files import output_to_file
+from curio_ray.plan import Plan, check_plan, make_plan, read_machine
+from curio_ray.plan.check import check_models_are_here
+from curio_ray.plan.render import render_plan
+from curio_ray.preflight import check_preflight
+from curio_ray.progress import ProgressDisplay
+from curio_ray.run_folder.folder import (
+    CONFIG_FILE,
+    RunFolder,
+    find_checkpoint,
+    holds_a_run,
+    set_aside,
+)
+from curio_ray.run_folder.resume import resume_config
+from curio_ray.stop import StopRequest
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Train language models to get to know the person they talk with.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+pocket_app = typer.Typer(help="The small models that ship with the package.", no_args_is_help=True)
+app.add_typer(pocket_app, name="pocket")
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A run's YAML file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. seed=1. Repeatable."),
+]
+OutputFolder = Annotated[Path | None, typer.Option(help="The run folder, instead of the config's.")]
+Address = Annotated[
+    str | None, typer.Option(help="Join a running Ray cluster: auto, or its address.")
+]
+
+
+def main() -> None:
+    """Run the command line; an error that is ours ends it with code 2 and without a traceback."""
+    try:
+        app()
+    except CurioError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        sys.exit(EXIT_ERROR)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Show it.")] = False) -> None:
+    if version:
+        print(f"curio {curio_ray.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    config_file: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="A run's YAML file.")
+    ] = None,
+    overrides: Overrides = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Continue the run in this folder.")
+    ] = None,
+    output: OutputFolder = None,
+    address: Address = None,
+    aside: Annotated[
+        bool, typer.Option("--set-aside", help="Rename an earlier run in the same folder first.")
+    ] = False,
+) -> None:
+    """Train. Ctrl-C finishes the iteration and saves; --resume continues."""
+    changes = [*(overrides or []), *_override("cluster.address", address)]
+    if resume is not None:
+        if config_file is not None or output is not None:
+            raise ConfigError("--resume takes the config from the run: give no CONFIG or --output")
+        config, path = resume_config(resume, changes), resume
+    else:
+        if config_file is None:
+            raise ConfigError("name a config, such as configs/pocket.yaml, or --resume RUN")
+        config = load_config(config_file, [*changes, *_override("output", output)])
+        path = config.output
+    _check(config, path)
+    console = Console()
+    if resume is None and aside and holds_a_run(path):
+        moved = set_aside(path)
+        console.print(f"an earlier run was moved to {moved}", highlight=False)
+    run = RunFolder.create(path, config) if resume is None else RunFolder.open(path, changes)
+    try:
+        _train(run, resume=resume is not None)
+    finally:
+        run.close()
+
+
+@app.command()
+def evaluate(
+    path: Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT")],
+    users: Annotated[
+        int | None, typer.Option(min=1, help="How many held-out users; as in the run by default.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the sampling; the run's by default.")
+    ] = None,
+) -> None:
+    """Measure success and belief of a trained policy on held-out users."""
+    checkpoint = find_checkpoint(path)
+    config = load_config(checkpoint / CONFIG_FILE)
+    _check(config, checkpoint)
+    with (
+        tempfile.TemporaryDirectory(prefix="curio-evaluate-") as logs,
+        output_to_file(Path(logs)) as terminal,
+        ProgressDisplay(Console(file=terminal)) as progress,
+    ):
+        progress.phase("loading libraries")
+        from curio_ray.evaluation.evaluate import evaluate_checkpoint
+
+        result = evaluate_checkpoint(checkpoint, users, seed, progress.phase)
+    Console().print(_result_table(str(checkpoint), result))
+
+
+@app.command(name="plan")
+def show_plan(
+    config_file: ConfigFile,
+    overrides: Overrides = None,
+    address: Address = None,
+) -> None:
+    """Show what a run will need. Starts nothing."""
+    config = load_config(config_file, [*(overrides or []), *_override("cluster.address", address)])
+    plan, machine = make_plan(config), read_machine()
+    Console().print(render_plan(plan, machine))
+    check_plan(plan, machine)
+
+
+@pocket_app.command()
+def build(
+    output: Annotated[Path, typer.Option(help="Where to write both models.")] = Path("pocket"),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Rebuild the packaged models: tokenizer, data, training, model card."""
+    from curio_ray.pocket.build import build as build_pocket
+
+    build_pocket(output, seed)
+
+
+def _check(config: RunConfig, path: Path) -> Plan:
+    plan = make_plan(config)
+    check_plan(plan, read_machine())
+    check_models_are_here(plan)
+    check_preflight(plan, path)
+    return plan
+
+
+def _train(run: RunFolder, resume: bool) -> None:
+    stop = StopRequest()
+    try:
+        with output_to_file(run.logs) as terminal:
+            console = Console(file=terminal)
+            console.print(f"run folder {run.path}", highlight=False)
+            with ProgressDisplay(console, run.config.training.iterations) as progress, stop:
+                stop.say = progress.say
+                progress.phase("loading libraries")
+                from curio_ray.training import train as run_training
+
+                started_at = psutil.Process().create_time()
+                summary = run_training(run.config, run, progress, resume, stop, started_at)
+                if summary is not None:
+                    progress.finish(summary.model_dump())
+    except KeyboardInterrupt:
+        _say_how_to_resume(run)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except Exception:
+        Console(stderr=True).print(f"the logs are in {run.logs}", highlight=False)
+        _say_how_to_resume(run)
+        raise
+    if summary is None:
+        _say_how_to_resume(run)
+
+
+def _say_how_to_resume(run: RunFolder) -> None:
+    console = Console(stderr=True)
+    if run.latest_checkpoint() is None:
+        console.print("no checkpoint was saved yet; start the run anew", highlight=False)
+        return
+    console.print(f"continue with: curio train --resume {run.path}", highlight=False)
+
+
+def _override(field: str, value: object) -> list[str]:
+    return [] if value is None else [f"{field}={json.dumps(str(value))}"]
+
+
+def _result_table(title: str, result: dict[str, Any]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in result.items():
+        shown = f"{value:.3f}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    return table

@@ -1,0 +1,125 @@
+"""Whether a plan can work on a machine; what cannot is named by its field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from curio_ray.errors import ConfigError
+from curio_ray.plan.machine import Machine
+from curio_ray.plan.memory import GIB, MemoryPart
+from curio_ray.plan.models import Source
+from curio_ray.plan.plan import ROLES, Plan
+
+_NAMED_PARTS = 3
+
+
+def check_plan(plan: Plan, machine: Machine) -> None:
+    """Raise if the run cannot work.
+
+    Memory and GPUs are compared with this machine only where the run starts its own Ray.
+
+    Raises:
+        ConfigError: one line per problem, each naming a field and what to write.
+    """
+    problems = [*_context_problems(plan), *_cache_problems(plan)]
+    if plan.config.cluster.address is None:
+        problems += [*_gpu_problems(plan, machine), *_memory_problems(plan, machine)]
+    if problems:
+        raise ConfigError("the run cannot work:\n  " + "\n  ".join(problems))
+
+
+def check_models_are_here(plan: Plan) -> None:
+    """Raise if a model can be had neither from this machine nor from a hub.
+
+    Raises:
+        ConfigError: names every such server's model.
+    """
+    problems = [
+        f"servers.{name}.model: there is no folder {model.name}, no such model in the Hugging Face "
+        "cache, and no hub can be reached; write an existing model folder, pocket:policy or "
+        "pocket:world"
+        for name, model in plan.models.items()
+        if model.source is Source.UNREACHABLE
+    ]
+    if problems and plan.config.cluster.address is None:
+        raise ConfigError("\n  ".join(problems))
+
+
+def _context_problems(plan: Plan) -> Iterator[str]:
+    for name, model in plan.models.items():
+        longest = plan.config.servers[name].max_model_len
+        if model.size is not None and model.size.context and longest > model.size.context:
+            yield (
+                f"servers.{name}.max_model_len: {model.name} reads at most {model.size.context} "
+                f"tokens; write {model.size.context} or less, not {longest}"
+            )
+    for role in ROLES:
+        server = getattr(plan.config.roles, role).server
+        allowed, needed = plan.config.servers[server].max_model_len, plan.contexts[role]
+        if needed is not None and needed > allowed:
+            yield (
+                f"servers.{server}.max_model_len: the {role.replace('_', ' ')}'s longest context "
+                f"can take {needed} tokens; write {needed} or more instead of {allowed}, or lower "
+                "roles.policy.max_tokens and roles.environment.max_tokens"
+            )
+
+
+def _cache_problems(plan: Plan) -> Iterator[str]:
+    for name, model in plan.models.items():
+        server = plan.config.servers[name]
+        if model.size is None:
+            continue
+        one = server.max_model_len * model.size.key_value_bytes(server.dtype) / GIB
+        if one > server.kv_cache_gib * server.tensor_parallel:
+            yield (
+                f"servers.{name}.kv_cache_gib: one sequence of max_model_len "
+                f"{server.max_model_len} takes {one:.3g} GiB; write {one * 1.1:.2g} or more "
+                f"instead of {server.kv_cache_gib:g}"
+            )
+
+
+def _gpu_problems(plan: Plan, machine: Machine) -> Iterator[str]:
+    if plan.gpus <= machine.gpus:
+        return
+    there = f"this machine has {machine.gpus or 'none'}"
+    for name, server in plan.config.servers.items():
+        if server.gpus:
+            yield (
+                f"servers.{name}.gpus: {server.replicas} x {server.gpus:g} GPUs are asked for and "
+                f"{there}; write 0 to use the CPU, or name a cluster in cluster.address"
+            )
+    if plan.config.learner.gpus_per_rank:
+        learner = plan.config.learner
+        yield (
+            f"learner.gpus_per_rank: {learner.ranks} x {learner.gpus_per_rank:g} GPUs are asked "
+            f"for and {there}; write 0 to use the CPU, or name a cluster in cluster.address"
+        )
+
+
+def _memory_problems(plan: Plan, machine: Machine) -> Iterator[str]:
+    excess = plan.memory_bytes - machine.available_bytes
+    if excess <= 0:
+        return
+    yield (
+        f"the run needs {plan.memory_bytes / GIB:.1f} GiB of memory and "
+        f"{machine.available_bytes / GIB:.1f} GiB are available; its biggest parts:"
+    )
+    parts = [part for part in plan.memory if part.place == "memory" and part.field is not None]
+    parts.sort(key=lambda part: part.bytes, reverse=True)
+    for part in parts[:_NAMED_PARTS]:
+        yield f"{part.field}: {part.bytes / GIB:.2f} GiB; {_advice(plan, part, excess)}"
+
+
+def _advice(plan: Plan, part: MemoryPart, excess: int) -> str:
+    field = part.field or ""
+    if field.endswith(".kv_cache_gib"):
+        server = plan.config.servers[field.split(".")[1]]
+        possible = server.kv_cache_gib - excess / GIB / server.replicas
+        return f"write {possible:.2g} or less" if possible >= 0.01 else "write less, such as 0.25"
+    if field.endswith(".model"):
+        return "write a smaller model, or a smaller dtype"
+    if field == "learner.zero_stage":
+        return "write a higher stage with more ranks, or train a smaller model"
+    if field == "learner.kl_coefficient":
+        return "write 0 to keep no copy of the start policy"
+    return "write a smaller number"

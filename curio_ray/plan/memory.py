@@ -1,0 +1,103 @@
+"""Main memory and GPU memory of a run, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from curio_ray.config import RunConfig
+from curio_ray.config.learner import LearnerConfig
+from curio_ray.plan.models import BYTES, Model, ModelSize
+
+GIB = 2**30
+# What a process of each kind takes before any model: interpreter, libraries, buffers.
+PROCESS_GIB = {"server": 0.9, "learner": 1.0, "runner": 0.45, "driver": 0.6, "Ray": 0.5}
+
+Place = Literal["memory", "GPU"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPart:
+    """Memory of all processes of one holder for one purpose.
+
+    `field` is the config's field that decides it, or None where none does.
+    """
+
+    holder: str
+    purpose: str
+    bytes: int
+    place: Place = "memory"
+    field: str | None = None
+
+
+def memory_parts(config: RunConfig, models: Mapping[str, Model]) -> list[MemoryPart]:
+    """All parts of a run. Models of unknown size are left out."""
+    parts = []
+    for name, server in config.servers.items():
+        place: Place = "GPU" if server.gpus else "memory"
+        holder, prefix = f"server {name}", f"servers.{name}"
+        processes = server.replicas * (2 if server.engine == "async" else 1)
+        parts.append(_process(holder, "server", processes, f"{prefix}.replicas"))
+        size = models[name].size
+        if size is not None:
+            weights = server.replicas * size.parameters * BYTES[server.dtype]
+            parts.append(MemoryPart(holder, "weights", weights, place, f"{prefix}.model"))
+        cache = int(server.replicas * server.tensor_parallel * server.kv_cache_gib * GIB)
+        parts.append(MemoryPart(holder, "KV cache", cache, place, f"{prefix}.kv_cache_gib"))
+    policy = config.roles.policy.server
+    parts += learner_parts(config.learner, models[policy].size, f"servers.{policy}.model")
+    parts.append(_process("runners", "runner", config.rollout.runners, "rollout.runners"))
+    parts.append(_process("driver", "driver", 1, None))
+    parts.append(_process("Ray", "Ray", 1, None))
+    return parts
+
+
+def learner_parts(
+    learner: LearnerConfig, size: ModelSize | None, model_field: str
+) -> list[MemoryPart]:
+    """The learner's ranks together.
+
+    Model states follow Rajbhandari et al. 2020 (ZeRO): stage 1 divides the optimizer's states by
+    the ranks, stage 2 the gradients too, stage 3 the weights too.
+    """
+    parts = [_process("learner", "learner", learner.ranks, "learner.ranks")]
+    if size is None:
+        return parts
+    place: Place = "GPU" if learner.gpus_per_rank else "memory"
+    stage, ranks, width = learner.zero_stage, learner.ranks, BYTES[learner.precision]
+    weights = size.parameters * width
+
+    def copies(divided_from: int) -> int:
+        return 1 if stage >= divided_from else ranks
+
+    master = 0 if stage == 0 and learner.precision == "float32" else 4 * size.parameters
+    adam = 8 * size.parameters
+    activations = ranks * learner.tokens_per_pack * _activation_bytes(size, width)
+    parts += [
+        MemoryPart("learner", "weights", weights * copies(3), place, model_field),
+        MemoryPart("learner", "gradients", weights * copies(2), place, "learner.zero_stage"),
+        MemoryPart(
+            "learner", "optimizer states", (master + adam) * copies(1), place, "learner.zero_stage"
+        ),
+        MemoryPart("learner", "activations", activations, place, "learner.tokens_per_pack"),
+    ]
+    if learner.kl_coefficient:
+        parts.append(
+            MemoryPart("learner", "start policy", weights * ranks, place, "learner.kl_coefficient")
+        )
+    return parts
+
+
+def total(parts: list[MemoryPart], place: Place) -> int:
+    """Bytes of all parts in one place."""
+    return sum(part.bytes for part in parts if part.place == place)
+
+
+def _process(holder: str, kind: str, count: int, field: str | None) -> MemoryPart:
+    return MemoryPart(holder, "processes", int(count * PROCESS_GIB[kind] * GIB), "memory", field)
+
+
+def _activation_bytes(size: ModelSize, width: int) -> int:
+    """Bytes kept for the backward pass for one token: the inputs of every layer's products."""
+    return size.layers * (12 * size.hidden + 4 * size.intermediate) * width

@@ -1,0 +1,88 @@
+"""The plan of a run: who serves whom, what Ray is asked for, memory, volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from curio_ray.config import RunConfig
+from curio_ray.config.resources import bundles
+from curio_ray.plan.context import longest_context, token_counter
+from curio_ray.plan.memory import MemoryPart, memory_parts, total
+from curio_ray.plan.models import Model, Source, find_model
+from curio_ray.tasks.registry import make_task
+
+ROLES = ("policy", "environment", "user_model", "reward_model")
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """How much will be said: dialogues, tokens sampled at most, requests to the servers."""
+
+    dialogues: int
+    policy_tokens: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is known of a run before it starts.
+
+    `contexts` holds, per role, the longest possible request in tokens, or None where the model's
+    tokenizer is not on this machine. `warnings` are doubts that do not stop a run.
+    """
+
+    config: RunConfig
+    models: dict[str, Model]
+    contexts: dict[str, int | None]
+    memory: list[MemoryPart]
+    volume: Volume
+    warnings: list[str]
+
+    @property
+    def memory_bytes(self) -> int:
+        """Main memory of all processes together."""
+        return total(self.memory, "memory")
+
+    @property
+    def gpus(self) -> float:
+        """GPUs that servers and learner take together."""
+        return sum(bundle.count * bundle.gpus for bundle in bundles(self.config))
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """Work out the plan.
+
+    Raises:
+        ConfigError: the task cannot be made or a model is missing.
+    """
+    task = make_task(config.task, config.seed)
+    models = {
+        name: find_model(f"servers.{name}.model", server.model)
+        for name, server in config.servers.items()
+    }
+    contexts: dict[str, int | None] = {}
+    for role in ROLES:
+        count = token_counter(models[getattr(config.roles, role).server].folder)
+        contexts[role] = longest_context(role, task, config.roles, count) if count else None
+    warnings = [
+        f"servers.{name}.model: {model.name} is {model.source.value}; its size is not counted"
+        for name, model in models.items()
+        if model.source in (Source.HUB, Source.UNREACHABLE)
+    ]
+    held_out = len(task.users("held_out"))
+    if config.evaluation.users > held_out:
+        warnings.append(
+            f"evaluation.users: the task has {held_out} held-out users, fewer than "
+            f"{config.evaluation.users}; all of them are used"
+        )
+    return Plan(
+        config, models, contexts, memory_parts(config, models),
+        _volume(config, task.max_turns), warnings,
+    )  # fmt: skip
+
+
+def _volume(config: RunConfig, turns: int) -> Volume:
+    dialogues = config.training.iterations * config.training.dialogues_per_iteration
+    # a policy turn, the user's reply and a belief per turn; the belief at the start; the verdict
+    requests = dialogues * (3 * turns + 2)
+    return Volume(dialogues, dialogues * turns * config.roles.policy.max_tokens, requests)
