@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -131,7 +130,12 @@ def evaluate(
         progress.phase("loading libraries")
         from curio_ray.evaluation.evaluate import evaluate_checkpoint
 
-        result = evaluate_checkpoint(checkpoint, users, seed, progress.phase)
+        result = evaluate_checkpoint(
+            checkpoint,
+            config.evaluation.users if users is None else users,
+            config.seed if seed is None else seed,
+            progress,
+        )
     Console().print(_result_table(str(checkpoint), result))
 
 
@@ -178,10 +182,7 @@ def _train(run: RunFolder, resume: bool) -> None:
                 progress.phase("loading libraries")
                 from curio_ray.training import train as run_training
 
-                started_at = psutil.Process().create_time()
-                summary = run_training(run.config, run, progress, resume, stop, started_at)
-                if summary is not None:
-                    progress.finish(summary.model_dump())
+                summary = run_training(run.config, run, progress, resume, stop)
     except KeyboardInterrupt:
         _say_how_to_resume(run)
         raise typer.Exit(EXIT_INTERRUPTED) from None

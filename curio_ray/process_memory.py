@@ -20,7 +20,7 @@ def process_tree_bytes() -> int:
     return sum(_process_bytes(process) for process in [this, *this.children(recursive=True)])
 
 
-class PeakMemory:
+class MemorySampler:
     """Watches `process_tree_bytes` in a thread and keeps the highest value.
 
     Processes of a Ray cluster that the run joined, but did not start, are not counted.
