@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
-from ray.tune.logger import NoopLogger
 
 from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.config import RunConfig
 from curio_ray.errors import CheckpointError
 from curio_ray.evaluation.held_out import held_out_metrics
-from curio_ray.process_memory import PeakMemory
+from curio_ray.process_memory import MemorySampler
 from curio_ray.progress import ProgressDisplay
 from curio_ray.ray_session import connect_to_ray
 from curio_ray.run_folder import RunFolder, Summary
@@ -26,7 +26,6 @@ def train(
     progress: ProgressDisplay,
     resume: bool,
     stop: StopRequest,
-    started_at: float,
 ) -> Summary | None:
     """Train from the start, or from the run's newest checkpoint, to the last iteration.
 
@@ -37,12 +36,13 @@ def train(
     Raises:
         CurioError: something could not be started, hung, or could not be recovered.
     """
-    with PeakMemory() as memory:
+    started_at = psutil.Process().create_time()
+    with MemorySampler() as memory:
         progress.phase("starting Ray")
         connect_to_ray(config)
         stop.listen()
         try:
-            algorithm = _build(config, run, progress)
+            algorithm = _build(config, progress)
             try:
                 finished = _run(algorithm, config, run, progress, resume, stop, started_at)
             finally:
@@ -53,7 +53,9 @@ def train(
         return None
     finished["seconds_total"] = time.time() - started_at
     finished["peak_memory_bytes"] = memory.peak_bytes
-    return run.write_summary(finished)
+    summary = run.write_summary(finished)
+    progress.finish(summary.model_dump())
+    return summary
 
 
 def _run(
@@ -96,12 +98,9 @@ def _run(
     }
 
 
-def _build(config: RunConfig, run: RunFolder, progress: ProgressDisplay) -> Curio:
+def _build(config: RunConfig, progress: ProgressDisplay) -> Curio:
     progress.phase("starting servers, learner and dialogue runners")
-    logs = str(run.logs)
-    return CurioConfig.from_run_config(config).build_algo(
-        logger_creator=lambda values: NoopLogger(values, logs)
-    )
+    return CurioConfig.from_run_config(config).build_algo()
 
 
 def _evaluate(

@@ -15,46 +15,45 @@ from curio_ray.evaluation.held_out import held_out_metrics, hold_out
 from curio_ray.models.launch import start_servers
 from curio_ray.ray_session import connect_to_ray
 from curio_ray.rollout.local import LocalRunners
-from curio_ray.run_folder import find_checkpoint
 from curio_ray.run_folder.folder import CONFIG_FILE
 from curio_ray.tasks.registry import make_task
 from curio_ray.trainer import policy_folder
 
 
 def evaluate_checkpoint(
-    path: str | Path, users: int | None, seed: int | None, say: Callable[[str], None]
+    checkpoint: Path, users: int, seed: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Success and beliefs of a run's newest checkpoint, or of the checkpoint named.
+    """Success and beliefs of a checkpoint's policy.
 
     Args:
-        path: a run folder or a checkpoint in it.
-        users: how many held-out users; the config's number by default.
-        seed: of the sampling; the run's by default. The users stay the run's.
+        checkpoint: a complete checkpoint's folder.
+        users: how many held-out users; they are the run's.
+        seed: of the sampling.
         say: told what is being waited for.
 
     Raises:
-        CheckpointError: there is no complete checkpoint.
+        ConfigError: there are fewer held-out users.
+        RolloutError: a dialogue could not be held.
     """
-    checkpoint = find_checkpoint(path)
     config = serving(load_config(checkpoint / CONFIG_FILE), policy_folder(checkpoint))
     task = make_task(config.task, config.seed)
-    count = users or config.evaluation.users
-    if count > len(task.users("held_out")):
+    if users > len(task.users("held_out")):
         raise ConfigError(
             f"--users: the run has {len(task.users('held_out'))} held-out users; write at most that"
         )
-    say("starting the servers")
+    say("starting Ray and the servers")
     connect_to_ray(config)
     with contextlib.ExitStack() as stack:
         stack.callback(ray.shutdown)
         servers = start_servers(config)
         stack.callback(servers.shutdown)
-        runners = LocalRunners(config, task, servers.handles())
+        runners = LocalRunners(config, task)
+        stack.callback(runners.close)
         servers.wait_ready()
-        say(f"holding {count} dialogues")
-        seed = config.seed if seed is None else seed
-        dialogues = hold_out(runners, task, config, count, seed).dialogues
-    return {"checkpoint": str(checkpoint), "users": count, **held_out_metrics(dialogues)}
+        runners.connect(servers.handles())
+        say(f"holding {users} dialogues")
+        dialogues = hold_out(runners, task, config, users, seed).dialogues
+    return {"checkpoint": str(checkpoint), "users": users, **held_out_metrics(dialogues)}
 
 
 def serving(config: RunConfig, policy: Path) -> RunConfig:

@@ -11,7 +11,7 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from curio_ray.errors import RolloutError
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
-from curio_ray.rollout.runner import Replicas
+from curio_ray.rollout.local import Replicas
 
 logger = logging.getLogger(__name__)
 
