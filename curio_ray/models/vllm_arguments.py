@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vllm import RequestOutput, SamplingParams
 
 MAX_LABELS = 128
+CPU_BATCH_TOKENS = 4096
 
 
 def set_process_environment(config: ServerConfig) -> None:
@@ -54,6 +55,11 @@ def engine_arguments(
         "max_logprobs": MAX_LABELS,
         "disable_log_stats": True,
     }
+    if config.gpus == 0:
+        # After a partial prefill vLLM winds a seeded request's generator back, which a CPU
+        # generator cannot do: the engine would die.
+        arguments["enable_chunked_prefill"] = False
+        arguments["max_num_batched_tokens"] = max(config.max_model_len, CPU_BATCH_TOKENS)
     if transfer_backend is not None:
         arguments["weight_transfer_config"] = {"backend": transfer_backend}
     return arguments

@@ -105,6 +105,13 @@ def test_a_token_outside_the_vocabulary_fails_alone(running: Running) -> None:
         raise refused
 
 
+def test_more_seeded_prompt_tokens_than_a_step_holds_are_all_served(running: Running) -> None:
+    limit = running.config.servers["policy"].max_model_len
+    requests = [GenerateRequest([n + 5] * (limit - 2), max_tokens=2, seed=n) for n in range(20)]
+    answers = running.ask(requests)
+    assert [len(answer.token_ids) for answer in answers] == [2] * 20
+
+
 def test_a_request_past_its_deadline_names_the_server(running: Running) -> None:
     async def impatient(client: ServerClient) -> None:
         hasty = ServerClient("policy", running.servers.replicas("policy"), 1e-4)
