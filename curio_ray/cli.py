@@ -59,7 +59,9 @@ def main() -> None:
     try:
         app()
     except CurioError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        Console(stderr=True).print(
+            str(error), style="red", markup=False, highlight=False, soft_wrap=True
+        )
         sys.exit(EXIT_ERROR)
 
 

@@ -13,29 +13,52 @@ class ValueHeadConfig(Section):
     """The turn-level value. With `detach` its gradient stays out of the language model."""
 
     hidden_size: Positive = 128
+    """Width of its hidden layer."""
     coefficient: Annotated[float, Field(ge=0)] = 0.5
+    """Weight of its squared error in the loss."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Its own learning rate."""
     detach: bool = True
+    """Whether its gradient stops at the language model."""
 
 
 class LearnerConfig(Section):
     """Optimizer, loss and the ranks that hold them."""
 
     ranks: Positive = 1
+    """Processes that hold the learner."""
     zero_stage: Literal[0, 1, 2, 3] = 0
+    """What DeepSpeed's ZeRO divides over the ranks: 1 optimizer states, 2 gradients too, 3
+    weights too."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of weights and activations. bfloat16 needs zero_stage 1 or higher."""
     threads: Positive = 2
+    """Threads of each rank on CPU."""
     gpus_per_rank: Annotated[float, Field(ge=0)] = 0
+    """GPUs per rank; 0 means CPU."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    """AdamW's step size."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Optimizer steps over which the learning rate rises linearly."""
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradient."""
     epochs: Positive = 1
+    """Passes over the dialogues of an iteration."""
     minibatches: Positive = 1
+    """Optimizer steps per pass."""
     tokens_per_pack: Positive = 4096
+    """Most tokens in one forward pass of a rank."""
     ratio_cap: Annotated[float, Field(ge=1)] = 2.0
+    """Largest importance ratio of a token."""
     kl_coefficient: Annotated[float, Field(ge=0)] = 0.01
+    """Weight of the KL divergence from the start policy; 0 keeps no copy of it."""
     value: ValueHeadConfig = ValueHeadConfig()
+    """The value head."""
     port: Annotated[int | None, Field(ge=1024, le=65535)] = None
+    """Port where the ranks meet; a free one by default."""
     start_deadline_s: Seconds = 300
+    """Seconds within which all ranks must be ready."""
     step_deadline_s: Seconds = 300
+    """Seconds within which a pass or an update must be over."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
+from curio_ray.config.explain import explain
 from curio_ray.config.run import RunConfig
 from curio_ray.errors import ConfigError
 
@@ -47,7 +46,7 @@ def parse_config(values: dict[str, Any], source: str = "config") -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(details) for details in error.errors()]
+        lines = [explain(details, RunConfig) for details in error.errors()]
         raise ConfigError(f"{source} cannot work:\n  " + "\n  ".join(lines)) from error
 
 
@@ -69,28 +68,3 @@ def _apply(values: dict[str, Any], override: str) -> None:
                 f"--set {override}: {'.'.join(parents[: depth + 1])} is not a section"
             )
     section[last] = yaml.safe_load(text)
-
-
-def _explain(details: ErrorDetails) -> str:
-    path = ".".join(str(part) for part in details["loc"])
-    message = details["msg"].removeprefix("Value error, ")
-    if details["type"] == "extra_forbidden":
-        known = _fields_at(details["loc"][:-1])
-        close = difflib.get_close_matches(str(details["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"write one of: {', '.join(known)}"
-        return f"{path}: there is no such field; {hint}"
-    if details["type"] == "missing":
-        return f"{path}: is missing; write a value for it"
-    if details["type"] == "value_error":
-        return f"{path}: {message}" if path else message
-    return f"{path}: {message[0].lower()}{message[1:]}, not {details['input']!r}"
-
-
-def _fields_at(location: Sequence[int | str]) -> list[str]:
-    section: Any = RunConfig
-    for part in location:
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            section = section.model_fields[str(part)].annotation
-        elif get_origin(section) is dict:
-            section = get_args(section)[1]
-    return sorted(section.model_fields) if isinstance(section, type) else []

@@ -15,21 +15,27 @@ class TaskRewardConfig(Section):
     """The sparse reward of the last turn: by the task's rule, or by the reward model."""
 
     source: Literal["rule", "reward_model"] = "reward_model"
+    """rule: the task's own score. reward_model: the reward model's verdict."""
     weight: float = 1.0
+    """Weight of the stream."""
 
 
 class IntrinsicRewardConfig(Section):
     """The dense reward for getting to know the user; `mtrlhf` is none of it, the baseline."""
 
     name: IntrinsicName = "diff_acc"
+    """Which function of the beliefs is the reward of a turn."""
     weight: float = 1.0
+    """Weight of the stream."""
 
 
 class RewardsConfig(Section):
     """Every reward stream with its weight."""
 
     task: TaskRewardConfig = TaskRewardConfig()
+    """The reward of the finished dialogue."""
     intrinsic: IntrinsicRewardConfig = IntrinsicRewardConfig()
+    """The reward of every turn."""
 
 
 class CreditConfig(Section):
@@ -40,7 +46,12 @@ class CreditConfig(Section):
     """
 
     estimator: Literal["gae", "group"] = "gae"
+    """gae: the value head is the baseline. group: the other dialogues of the same user are."""
     discount: Fraction = 1.0
+    """Per turn; also the discount of the reward's potential differences."""
     gae_lambda: Fraction = 0.95
+    """Per turn: 1 trusts the returns, 0 the values."""
     group_size: Positive = 1
+    """Dialogues per user in an iteration."""
     normalise: bool = True
+    """Whether advantages are scaled to unit deviation over the batch."""

@@ -14,74 +14,105 @@ from curio_ray.config.servers import RolesConfig, ServerConfig, WeightTransferCo
 
 
 class TaskConfig(Section):
-    """The task by name, or as `module:Class`; `options` are the task's own fields."""
+    """What the dialogues are about."""
 
     name: str
-    options: dict[str, Any] = {}
+    """A registered task, or a class as module:Class."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The task's own fields."""
 
 
 class RolloutConfig(Section):
-    """How dialogues are held. `runners` are CPU actors, each with many dialogues in flight."""
+    """How dialogues are held."""
 
     runners: Positive = 1
+    """Processes that hold dialogues."""
     dialogues_in_flight: Positive = 64
+    """Dialogues that one runner holds at once."""
     attempts: Positive = 3
+    """Tries per dialogue before another takes its place."""
     dialogue_deadline_s: Seconds = 300
+    """Seconds within which a dialogue must be over."""
 
 
 class TrainingConfig(Section):
     """How long to train and when to save."""
 
     iterations: Positive
+    """Rounds of collecting dialogues and learning from them."""
     dialogues_per_iteration: Positive
+    """Dialogues that one iteration learns from."""
     checkpoint_every: Positive = 20
+    """Iterations between checkpoints; the last one is always saved."""
     keep_checkpoints: Positive = 2
+    """How many of the newest checkpoints stay."""
 
 
 class EvaluationConfig(Section):
     """Held-out evaluation, before the first and after the last iteration."""
 
     users: Positive = 256
+    """Held-out users to talk with."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
+    """Sampling temperature of the policy."""
 
 
 class ClusterConfig(Section):
-    """Where Ray runs: `address` of a running cluster, or None for one of the run's own."""
+    """Where Ray runs."""
 
     address: str | None = None
+    """A running Ray cluster, or auto; by default the run starts its own Ray."""
     cpus: Positive | None = None
+    """Logical CPUs of the run's own Ray; all cores by default."""
     dashboard: bool = False
+    """Whether the run's own Ray shows its web page."""
     dashboard_port: Annotated[int, Field(ge=1024, le=65535)] = 8265
+    """Port of that page."""
     start_deadline_s: Seconds = 120
+    """Seconds within which Ray must be up."""
 
 
 class RunConfig(Section):
     """Everything that defines a run. Paths are relative to the folder of the command."""
 
     name: str
+    """What the run is called."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of users, sampling and learning."""
     output: Path
+    """The run folder."""
     task: TaskConfig
+    """What the dialogues are about."""
     servers: dict[str, ServerConfig]
+    """Model servers by name."""
     roles: RolesConfig
+    """Who is served by which server."""
     weights: WeightTransferConfig = WeightTransferConfig()
+    """How new policy weights reach their server."""
     rollout: RolloutConfig = RolloutConfig()
+    """How dialogues are held."""
     rewards: RewardsConfig = RewardsConfig()
+    """The reward streams."""
     credit: CreditConfig = CreditConfig()
+    """From rewards to advantages."""
     learner: LearnerConfig = LearnerConfig()
+    """The DeepSpeed learner."""
     training: TrainingConfig
+    """How long to train."""
     evaluation: EvaluationConfig = EvaluationConfig()
+    """Measurement on held-out users."""
     cluster: ClusterConfig = ClusterConfig()
+    """Where Ray runs."""
 
     @model_validator(mode="after")
     def _roles_name_servers(self) -> RunConfig:
-        known = ", ".join(sorted(self.servers)) or "none"
+        known = f"write one of: {', '.join(sorted(self.servers))}, or " if self.servers else ""
         for role in ("policy", "environment", "user_model", "reward_model"):
             server = getattr(self.roles, role).server
             if server not in self.servers:
                 raise ValueError(
                     f"roles.{role}.server: there is no server '{server}'; "
-                    f"write one of: {known}, or add servers.{server}"
+                    f"{known}add servers.{server}"
                 )
         return self
 
@@ -117,6 +148,16 @@ class RunConfig(Section):
             raise ValueError(
                 f"training.dialogues_per_iteration: {self.learner.ranks} ranks times "
                 f"{self.learner.minibatches} minibatches need at least {shares} dialogues"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _precision_fits_the_stage(self) -> RunConfig:
+        # at stage 0 DeepSpeed wraps bfloat16 in a legacy optimizer that drifts
+        if self.learner.precision == "bfloat16" and self.learner.zero_stage == 0:
+            raise ValueError(
+                "learner.zero_stage: bfloat16 needs sharded optimizer states; write 1 or more, "
+                "or learner.precision: float32"
             )
         return self
 

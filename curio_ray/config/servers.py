@@ -10,61 +10,84 @@ from curio_ray.config.base import Positive, Seconds, Section
 
 
 class ServerConfig(Section):
-    """A vLLM engine, or several replicas of one.
-
-    `model` is a Hugging Face id, a local folder, or one of the packaged `pocket:policy` and
-    `pocket:world`. `engine` is `in_process` (the engine lives in the actor, best on CPU) or
-    `async` (vLLM's AsyncLLM with an engine process of its own, best on GPUs).
-    """
+    """A vLLM engine, or several replicas of one."""
 
     model: str
+    """A Hugging Face id, a local folder, or one of the packaged pocket:policy and
+    pocket:world."""
     engine: Literal["in_process", "async"] = "in_process"
+    """in_process: the engine lives in its actor's own process, best on CPU. async: vLLM's AsyncLLM with a
+    process of its own, best on GPUs."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Type of weights and KV cache. On CPU float32 is the fast one."""
     replicas: Positive = 1
+    """How many engines serve this model; a dialogue stays with one of them."""
     max_model_len: Positive = 512
+    """Longest request in tokens, answer included."""
     max_sequences: Positive = 128
+    """Most requests that an engine works on at once."""
     kv_cache_gib: Annotated[float, Field(gt=0)] = 0.25
+    """Memory for keys and values, GiB per replica."""
     block_size: Literal[16, 32, 64, 128] = 32
+    """Tokens per block of the KV cache; the prefix cache works in whole blocks."""
     threads: Positive = 1
+    """Threads of each engine on CPU. With more threads than free cores every operator waits."""
     gpus: Annotated[float, Field(ge=0)] = 0
+    """GPUs per engine process; 0 means CPU."""
     tensor_parallel: Positive = 1
+    """Over how many processes each engine splits the model."""
     start_deadline_s: Seconds = 300
+    """Seconds within which the engine must be ready."""
     request_deadline_s: Seconds = 120
+    """Seconds within which a request must be answered."""
 
 
 class PolicyRole(Section):
     """The model that learns to talk."""
 
     server: str
+    """Name of the server that serves the policy, and nothing else."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Sampling temperature while training."""
     max_tokens: Positive = 16
+    """Most tokens in one turn."""
 
 
 class EnvironmentRole(Section):
     """The model that plays the user."""
 
     server: str
+    """Name of the server that plays the user."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
+    """Sampling temperature; 0 takes the most likely token."""
     max_tokens: Positive = 16
+    """Most tokens in one reply."""
 
 
 class ReadingRole(Section):
     """A model that reads the dialogue and answers with a distribution over labels."""
 
     server: str
+    """Name of the server that reads the dialogue."""
 
 
 class RolesConfig(Section):
     """Which server plays which role. Frozen roles may share one server."""
 
     policy: PolicyRole
+    """Who talks and learns."""
     environment: EnvironmentRole
+    """Who plays the user."""
     user_model: ReadingRole
+    """Who believes which type the user is of."""
     reward_model: ReadingRole
+    """Who judges the finished dialogue."""
 
 
 class WeightTransferConfig(Section):
     """How new policy weights travel from the learner to the policy's servers."""
 
     backend: Literal["shared_memory", "nccl", "ipc"] = "shared_memory"
+    """shared_memory on CPU; nccl or ipc between GPUs."""
     deadline_s: Seconds = 120
+    """Seconds within which a transfer must be over."""
