@@ -1,0 +1,109 @@
+"""Servers of the pocket models, and roles that fail on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import ray
+
+from curio_ray.config import RunConfig, load_config
+from curio_ray.errors import RolloutError
+from curio_ray.models.launch import ServerSet, start_servers
+from curio_ray.models.roles import EnvironmentSession, RoleFormats, Roles, connect_roles
+from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
+from curio_ray.rollout.batch import make_assignments
+from curio_ray.rollout.collect import collect_dialogues
+from curio_ray.tasks.base import Task
+from curio_ray.tasks.registry import make_task
+
+POCKET_CONFIG = Path(__file__).parents[2] / "configs" / "pocket.yaml"
+
+
+class FailingSession:
+    """A simulated user that makes a fault: raises, hangs, or answers like the real one."""
+
+    def __init__(self, real: EnvironmentSession, fault: str | None) -> None:
+        self._real = real
+        self._fault = fault
+
+    async def reply(self, utterance: str, seed: int) -> str:
+        if self._fault == "raises":
+            raise RolloutError("the simulated user failed on purpose")
+        if self._fault == "hangs":
+            await asyncio.sleep(3600)
+        return await self._real.reply(utterance, seed)
+
+
+class FailingEnvironment:
+    """An environment model whose first `faults` sessions with some users fail."""
+
+    def __init__(self, real: object, fault: str, faults: int, users: set[str]) -> None:
+        self._real = real
+        self._fault = fault
+        self._left = dict.fromkeys(users, faults)
+
+    def session(self, persona: str, opening: str, dialogue_id: str) -> FailingSession:
+        fails = self._left.get(dialogue_id, 0) > 0
+        self._left[dialogue_id] = self._left.get(dialogue_id, 0) - 1
+        real = self._real.session(persona, opening, dialogue_id)
+        return FailingSession(real, self._fault if fails else None)
+
+
+@dataclass
+class Rollouts:
+    """Holds dialogues with the real pocket models, some of them with a failing user."""
+
+    config: RunConfig
+    servers: ServerSet
+    task: Task
+
+    def assignments(self, count: int) -> list[Assignment]:
+        return make_assignments("train", self.task.users("train")[:count], 0, seed=3)
+
+    def options(self, **changes: object) -> RolloutOptions:
+        options = RolloutOptions(
+            temperature=1.0, judged=True, attempts=2, in_flight=64, deadline_s=60
+        )
+        return replace(options, **changes)
+
+    def hold(
+        self,
+        assignments: list[Assignment],
+        options: RolloutOptions,
+        fault: str = "none",
+        faults: int = 0,
+    ) -> RolloutBatch:
+        """Hold dialogues; the first assignment's user fails `faults` times."""
+
+        async def run() -> RolloutBatch:
+            clients = {name: self.servers.client(name) for name in self.servers.names}
+            roles = self._roles(clients)
+            failing = FailingEnvironment(
+                roles.environment, fault, faults, {assignments[0].dialogue_id}
+            )
+            roles = replace(roles, environment=failing)
+            batch = await collect_dialogues(self.task, roles, assignments, options)
+            for client in clients.values():
+                await client.close()
+            return batch
+
+        return asyncio.run(run())
+
+    def _roles(self, clients: dict) -> Roles:
+        formats = RoleFormats(self.config.roles, self.config.servers, self.task)
+        return connect_roles(self.config.roles, formats, clients, self.task)
+
+
+@pytest.fixture(scope="module")
+def rollouts() -> Iterator[Rollouts]:
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    config = load_config(POCKET_CONFIG)
+    servers = start_servers(config)
+    servers.wait_ready()
+    yield Rollouts(config, servers, make_task(config.task, config.seed))
+    servers.shutdown()
+    ray.shutdown()

@@ -1,0 +1,94 @@
+"""Dialogues with real servers: order, tokens, beliefs, and what happens when a user fails."""
+
+import numpy as np
+import pytest
+
+from curio_ray.errors import RolloutError
+from curio_ray.rewards.streams import TASK
+from curio_ray.rollout.assignment import Failure, RolloutBatch
+from curio_ray.rollout.batch import collect_full_batch
+
+
+def test_policy_and_user_alternate_and_the_policy_has_the_last_word(rollouts):
+    for dialogue in rollouts.hold(rollouts.assignments(8), rollouts.options()).dialogues:
+        speakers = [turn.speaker for turn in dialogue.turns]
+        assert speakers == ["policy", "user"] * (len(speakers) // 2) + ["policy"]
+
+
+def test_every_exchange_leaves_a_belief_over_all_types(rollouts):
+    dialogue = rollouts.hold(rollouts.assignments(1), rollouts.options()).dialogues[0]
+    beliefs = dialogue.beliefs()
+    assert beliefs.shape == (len(dialogue.policy_turns) + 1, len(rollouts.task.user_types))
+    np.testing.assert_allclose(beliefs.sum(axis=1), 1, atol=1e-9)
+
+
+def test_only_the_last_turn_carries_the_task_reward(rollouts):
+    dialogue = rollouts.hold(rollouts.assignments(1), rollouts.options()).dialogues[0]
+    rewards = [turn.rewards[TASK] for turn in dialogue.policy_turns]
+    assert rewards[:-1] == [0.0] * (len(rewards) - 1)
+    assert rewards[-1] > 0
+
+
+def test_the_reward_model_agrees_with_the_rule(rollouts):
+    dialogues = rollouts.hold(rollouts.assignments(64), rollouts.options()).dialogues
+    agree = [(each.policy_turns[-1].rewards[TASK] > 0.5) == each.success for each in dialogues]
+    assert np.mean(agree) > 0.95
+
+
+def test_the_same_seed_gives_the_same_dialogues(rollouts):
+    first, second = (
+        rollouts.hold(rollouts.assignments(8), rollouts.options()).dialogues for _ in range(2)
+    )
+    assert [each.token_ids for each in first] == [each.token_ids for each in second]
+
+
+def test_a_user_that_fails_once_is_tried_again(rollouts):
+    batch = rollouts.hold(rollouts.assignments(4), rollouts.options(), "raises", faults=1)
+    assert batch.retries == 1
+    assert [each.attempts for each in batch.dialogues] == [2, 1, 1, 1]
+
+
+def test_a_user_that_keeps_failing_is_reported_with_the_reason(rollouts):
+    batch = rollouts.hold(rollouts.assignments(4), rollouts.options(), "raises", faults=9)
+    assert len(batch.dialogues) == 3
+    assert "failed on purpose" in batch.failures[0].reason
+
+
+def test_a_user_that_hangs_costs_one_deadline_and_no_other_dialogue(rollouts):
+    options = rollouts.options(attempts=1, deadline_s=10)
+    batch = rollouts.hold(rollouts.assignments(4), options, "hangs", faults=1)
+    assert len(batch.dialogues) == 3
+    assert "more than 10 s" in batch.failures[0].reason
+
+
+class FailingRunners:
+    """Loses the first `losses` dialogues that it is asked for."""
+
+    def __init__(self, rollouts, losses: int) -> None:
+        self._rollouts = rollouts
+        self._losses = losses
+
+    def collect(self, assignments, options) -> RolloutBatch:
+        lost, held = assignments[: self._losses], assignments[self._losses :]
+        self._losses -= len(lost)
+        batch = self._rollouts.hold(held, options) if held else RolloutBatch()
+        batch.failures = [Failure(each, "lost on purpose") for each in lost]
+        return batch
+
+
+def draw_from(rollouts):
+    everything = iter(rollouts.assignments(64))
+    return lambda count: [next(everything) for _ in range(count)]
+
+
+def test_a_batch_is_never_short(rollouts):
+    runners = FailingRunners(rollouts, losses=3)
+    batch = collect_full_batch(runners, draw_from(rollouts), 8, 1, rollouts.options())
+    assert len({each.id for each in batch.dialogues}) == 8
+    assert len(batch.failures) == 3
+
+
+def test_a_batch_that_cannot_be_filled_is_an_error_with_the_reasons(rollouts):
+    runners = FailingRunners(rollouts, losses=64)
+    with pytest.raises(RolloutError, match=r"lost on purpose \(\d+ times\)"):
+        collect_full_batch(runners, draw_from(rollouts), 8, 1, rollouts.options())
