@@ -26,6 +26,8 @@ class LearnerRank:
         self._engine: LearnerEngine | None = None
         self._sender: WeightSender | None = None
         os.environ["OMP_NUM_THREADS"] = str(config.learner.threads)
+        # A thread that spins at a barrier takes the core that the thread it waits for needs.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
     def rendezvous(self) -> tuple[str, int]:

@@ -42,7 +42,8 @@ def load_state(engine: LearnerEngine, folder: Path) -> None:
         state = json.loads((folder / "learner.json").read_text())
     except OSError as error:
         raise CheckpointError(
-            f"{folder}: holds no learner state ({error.strerror}); name a folder that a learner saved"
+            f"{folder}: holds no learner state ({error.strerror}); "
+            "name a folder that a learner saved"
         ) from error
     for name, value in _shape(engine).items():
         if state[name] != value:

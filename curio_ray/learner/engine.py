@@ -17,7 +17,13 @@ from curio_ray.learner.batch import SequenceScore, TrainingSequence, check_finit
 from curio_ray.learner.checkpoint import load_state, save_state
 from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.metrics import MetricSums
-from curio_ray.learner.model import DTYPES, build_policy_value_model, build_reference_model
+from curio_ray.learner.model import (
+    DTYPES,
+    PolicyModel,
+    PolicyValueModel,
+    build_policy_value_model,
+    build_reference_model,
+)
 from curio_ray.learner.packed_tensors import PackedTensors, pack_tensors
 from curio_ray.learner.packing import Pack, pack_sequences, split_minibatches
 from curio_ray.learner.schedule import warmup_factor
@@ -177,7 +183,8 @@ class LearnerEngine:
         loss = policy / tokens + self.config.value.coefficient * value / turns
         kl: torch.Tensor | float = 0.0
         if self.reference is not None:
-            kl = losses.kl_loss(log_probs, self._reference_log_probs(pack), ratios, cap)
+            reference = _reference_log_probs(self.reference, pack)
+            kl = losses.kl_loss(log_probs, reference, ratios, cap)
             loss = loss + self.config.kl_coefficient * kl / tokens
         sums.add(
             ratios,
@@ -189,12 +196,6 @@ class LearnerEngine:
             turns=float(len(values)),
         )
         return loss
-
-    def _reference_log_probs(self, pack: PackedTensors) -> torch.Tensor:
-        if pack.reference_log_probs is not None:
-            return pack.reference_log_probs
-        with torch.no_grad():
-            return self.reference(pack)
 
     def _guarded_step(self) -> float | None:
         """Step unless the gradient is not finite on some rank; then no rank's weights change.
@@ -238,7 +239,7 @@ class LearnerEngine:
         return bool(count)
 
 
-def _optimizer(model: torch.nn.Module, config: LearnerConfig) -> torch.optim.Optimizer:
+def _optimizer(model: PolicyValueModel, config: LearnerConfig) -> torch.optim.Optimizer:
     """Torch's fused AdamW, which needs no compiler; the value head has a rate of its own."""
     policy = {
         "params": list(model.language_model.parameters()),
@@ -251,6 +252,14 @@ def _optimizer(model: torch.nn.Module, config: LearnerConfig) -> torch.optim.Opt
         "weight_decay": 0.0,
     }
     return torch.optim.AdamW([policy, value], fused=True)
+
+
+def _reference_log_probs(reference: PolicyModel, pack: PackedTensors) -> torch.Tensor:
+    if pack.reference_log_probs is not None:
+        return pack.reference_log_probs
+    with torch.no_grad():
+        log_probs: torch.Tensor = reference(pack)
+    return log_probs
 
 
 def _unpack(

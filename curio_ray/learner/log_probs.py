@@ -16,7 +16,7 @@ def chunked_log_probs(
     temperature: float = 1.0,
     bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Natural log-probabilities of `token_ids` under softmax((hidden weightᵀ + bias) / temperature).
+    """Natural log-probabilities of tokens under softmax((hidden · weightᵀ + bias) / temperature).
 
     Rows go through the vocabulary in chunks, which the backward pass computes again. The softmax is
     float32 whatever the type of the model.

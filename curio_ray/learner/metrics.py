@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 import torch
 import torch.distributed
 
-SUMS = ("policy_loss", "kl", "value_loss", "ratio", "clipped", "negative_log_prob", "tokens", "turns")
+SUMS = (
+    "policy_loss",
+    "kl",
+    "value_loss",
+    "ratio",
+    "clipped",
+    "negative_log_prob",
+    "tokens",
+    "turns",
+)
 
 
 @dataclass(slots=True)

@@ -27,10 +27,10 @@ class LogProbHead(nn.Module):
     It holds the head's own parameters, so that ZeRO-3 gathers them around its forward pass.
     """
 
-    def __init__(self, head: nn.Module, temperature: float) -> None:
+    def __init__(self, head: Any, temperature: float) -> None:
         super().__init__()
         self.weight = head.weight
-        self.bias = getattr(head, "bias", None)
+        self.bias = head.bias
         self.temperature = temperature
 
     def forward(self, hidden: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
@@ -38,8 +38,8 @@ class LogProbHead(nn.Module):
         return chunked_log_probs(hidden, self.weight, token_ids, self.temperature, self.bias)
 
 
-class PolicyModel(nn.Module):
-    """A causal language model that reads packs and gives the log-probabilities of their actions."""
+class PackReader(nn.Module):
+    """A causal language model that reads packs of segments."""
 
     def __init__(self, language_model: Any, temperature: float) -> None:
         super().__init__()
@@ -56,13 +56,21 @@ class PolicyModel(nn.Module):
         )
         return output.last_hidden_state[0]
 
+    def action_log_probs(self, pack: PackedTensors, hidden: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities float32[A] of a pack's actions, from its hidden states."""
+        log_probs: torch.Tensor = self.log_prob_head(hidden[pack.action_rows], pack.action_ids)
+        return log_probs
+
+
+class PolicyModel(PackReader):
+    """The policy alone."""
+
     def forward(self, pack: PackedTensors) -> torch.Tensor:
-        """Log-probabilities float32[A] of the pack's actions."""
-        hidden = self.hidden_states(pack)
-        return self.log_prob_head(hidden[pack.action_rows], pack.action_ids)
+        """Log-probabilities float32[A] of a pack's actions."""
+        return self.action_log_probs(pack, self.hidden_states(pack))
 
 
-class PolicyValueModel(PolicyModel):
+class PolicyValueModel(PackReader):
     """The policy and the value of the states it acts from, on shared hidden states.
 
     With `detach` the value's gradient stops before the language model.
@@ -78,9 +86,9 @@ class PolicyValueModel(PolicyModel):
     def forward(self, pack: PackedTensors) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities float32[A] and values float32[T] of a pack."""
         hidden = self.hidden_states(pack)
-        log_probs = self.log_prob_head(hidden[pack.action_rows], pack.action_ids)
         states = hidden[pack.value_rows]
-        return log_probs, self.value_head(states.detach() if self.detach else states)
+        values: torch.Tensor = self.value_head(states.detach() if self.detach else states)
+        return self.action_log_probs(pack, hidden), values
 
 
 def build_policy_value_model(
@@ -95,9 +103,7 @@ def build_policy_value_model(
     return PolicyValueModel(language_model, temperature, head, config.value.detach)
 
 
-def build_reference_model(
-    model_path: str, precision: str, temperature: float
-) -> PolicyModel:
+def build_reference_model(model_path: str, precision: str, temperature: float) -> PolicyModel:
     """The frozen start policy."""
     model = PolicyModel(load_language_model(model_path, precision), temperature)
     return model.requires_grad_(False)
@@ -121,7 +127,7 @@ def load_language_model(model_path: str, precision: str) -> Any:
     return model
 
 
-def _disable_dropout(model: nn.Module) -> None:
+def _disable_dropout(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -18,8 +18,8 @@ class PackedTensors:
     `token_ids` and `position_ids` are int64[1, N]; positions restart with every segment.
     `segment_lengths` sum to N. `action_rows` int64[A] are the tokens whose hidden state predicts
     `action_ids` int64[A]; `value_rows` int64[T] those whose hidden state is valued. The rest are
-    float32: [A] and, for `value_targets`, [T]. `reference_log_probs` is None where a sequence has not
-    been scored.
+    float32: [A] and, for `value_targets`, [T]. `reference_log_probs` is None where a sequence has
+    not been scored.
     """
 
     token_ids: torch.Tensor

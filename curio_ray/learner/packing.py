@@ -10,9 +10,7 @@ import numpy as np
 Pack = list[int]
 
 
-def pack_sequences(
-    lengths: Sequence[int], ranks: int, tokens_per_pack: int
-) -> list[list[Pack]]:
+def pack_sequences(lengths: Sequence[int], ranks: int, tokens_per_pack: int) -> list[list[Pack]]:
     """Spread sequences over packs, and packs over ranks.
 
     A pack holds at most `tokens_per_pack` tokens; a longer sequence has a pack of its own. Every
@@ -26,7 +24,8 @@ def pack_sequences(
     Returns:
         `[rank][pack][position]`: indices into `lengths`, each exactly once.
     """
-    wanted = max(1, -(-sum(lengths) // tokens_per_pack))
+    tokens = sum(min(length, tokens_per_pack) for length in lengths)
+    wanted = max(1, -(-tokens // tokens_per_pack))
     count = -(-wanted // ranks) * ranks
     packs = _balance(lengths, count)
     while not _fits(packs, lengths, tokens_per_pack):
@@ -57,8 +56,7 @@ def _balance(lengths: Sequence[int], count: int) -> list[Pack]:
 
 def _fits(packs: Sequence[Pack], lengths: Sequence[int], tokens_per_pack: int) -> bool:
     return all(
-        len(pack) <= 1 or sum(lengths[index] for index in pack) <= tokens_per_pack
-        for pack in packs
+        len(pack) <= 1 or sum(lengths[index] for index in pack) <= tokens_per_pack for pack in packs
     )
 
 

@@ -31,7 +31,8 @@ def wait_for_ranks(
         LearnerError: naming the rank that died, else the first that failed, with the cause.
         CurioError: of the type that a rank raised, naming the rank.
     """
-    pending, failures = list(calls), {}
+    pending = list(calls)
+    failures: dict[int, RayError] = {}
     until = time.monotonic() + deadline_s
     while pending and not _has_death(failures):
         left = min(until - time.monotonic(), GRACE_S if failures else deadline_s)

@@ -1,0 +1,152 @@
+"""A tiny language model, random sequences, and learners on one rank in this process."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from curio_ray.config import RunConfig, parse_config
+from curio_ray.config.learner import LearnerConfig
+from curio_ray.learner.batch import TrainingSequence
+
+VOCABULARY = 64
+
+
+def build_model(folder: Path, **options: Any) -> Path:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    values: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.3,
+    }
+    LlamaForCausalLM(LlamaConfig(**(values | options))).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(build_model(tmp_path_factory.mktemp("policy")))
+
+
+@pytest.fixture(scope="session")
+def untied_model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(build_model(tmp_path_factory.mktemp("untied"), tie_word_embeddings=False))
+
+
+@pytest.fixture(scope="session")
+def make_sequences() -> Callable[..., list[TrainingSequence]]:
+    """Random dialogues of two or three policy turns, with credit."""
+
+    def make(count: int, seed: int = 0) -> list[TrainingSequence]:
+        rng = np.random.default_rng(seed)
+        return [_random_sequence(rng) for _ in range(count)]
+
+    return make
+
+
+def _random_sequence(rng: np.random.Generator) -> TrainingSequence:
+    parts = [(rng.integers(2, 8), False)]
+    for _ in range(rng.integers(2, 4)):
+        parts += [(rng.integers(1, 5), True), (rng.integers(1, 5), False)]
+    mask = np.concatenate([np.full(length, sampled) for length, sampled in parts])
+    length = len(mask)
+    starts = np.flatnonzero(mask & ~np.concatenate([[False], mask[:-1]]))
+
+    def on_actions(values: np.ndarray) -> np.ndarray:
+        return np.where(mask, values, 0).astype(np.float32)
+
+    return TrainingSequence(
+        token_ids=rng.integers(0, VOCABULARY, length).astype(np.int32),
+        action_mask=mask,
+        behaviour_log_probs=on_actions(rng.normal(-4, 0.3, length)),
+        value_positions=starts - 1,
+        advantages=on_actions(rng.normal(size=length)),
+        value_targets=rng.normal(size=len(starts)).astype(np.float32),
+    )
+
+
+@pytest.fixture(scope="session")
+def hugging_face_log_probs() -> Callable[..., np.ndarray]:
+    """Log-probabilities [L] of a sequence alone, from the plain model; 0 at the first token."""
+
+    def log_probs(model: Any, token_ids: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+        ids = torch.from_numpy(token_ids.astype(np.int64))
+        with torch.no_grad():
+            logits = model(input_ids=ids[None]).logits[0].float() / temperature
+        chosen = logits.log_softmax(-1)[:-1].gather(1, ids[1:, None])[:, 0]
+        return np.concatenate([[0], chosen.numpy()]).astype(np.float32)
+
+    return log_probs
+
+
+@pytest.fixture(scope="session")
+def process_group() -> Iterator[None]:
+    from curio_ray.learner.deepspeed_setup import join_process_group, leave_process_group
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    join_process_group(0, 1, "127.0.0.1", port, "gloo", 60)
+    yield
+    leave_process_group()
+
+
+@pytest.fixture(scope="session")
+def make_engine(process_group: None, model_folder: str) -> Callable[..., Any]:
+    from curio_ray.learner.engine import LearnerEngine
+
+    def make(model: str = model_folder, temperature: float = 1.0, **fields: Any) -> LearnerEngine:
+        config = LearnerConfig(**({"tokens_per_pack": 64} | fields))
+        return LearnerEngine(model, config, temperature, seed=0)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def policy_weights() -> Callable[[Any], dict[str, np.ndarray]]:
+    def weights(engine: Any) -> dict[str, np.ndarray]:
+        return {
+            name: tensor.numpy().copy() for name, tensor in engine.named_policy_tensors("float32")
+        }
+
+    return weights
+
+
+@pytest.fixture(scope="session")
+def make_run_config(model_folder: str) -> Callable[..., RunConfig]:
+    def make(**learner: Any) -> RunConfig:
+        return parse_config(
+            {
+                "name": "test",
+                "output": "unused",
+                "task": {"name": "unused"},
+                "servers": {"policy": {"model": model_folder}, "world": {"model": model_folder}},
+                "roles": {
+                    "policy": {"server": "policy"},
+                    "environment": {"server": "world"},
+                    "user_model": {"server": "world"},
+                    "reward_model": {"server": "world"},
+                },
+                "learner": {"threads": 1, "tokens_per_pack": 64} | learner,
+                "training": {"iterations": 1, "dialogues_per_iteration": 8},
+            }
+        )
+
+    return make

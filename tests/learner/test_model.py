@@ -1,0 +1,155 @@
+"""The packed model against plain Hugging Face models, one sequence at a time."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from curio_ray.config.learner import LearnerConfig
+from curio_ray.errors import LearnerError
+from curio_ray.learner.batch import TrainingSequence
+from curio_ray.learner.losses import importance_ratios, policy_gradient_loss
+from curio_ray.learner.model import (
+    PolicyValueModel,
+    build_policy_value_model,
+    build_reference_model,
+)
+from curio_ray.learner.packed_tensors import pack_tensors
+
+CPU = torch.device("cpu")
+
+
+def plain_model(folder: str) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+@pytest.fixture
+def model(model_folder: str) -> PolicyValueModel:
+    model = build_policy_value_model(model_folder, LearnerConfig(), 1.0, seed=0)
+    torch.nn.init.normal_(model.value_head.outer.weight)
+    return model
+
+
+def expected_log_probs(
+    folder: str, sequences: list[TrainingSequence], log_probs: Callable, temperature: float = 1.0
+) -> torch.Tensor:
+    plain = plain_model(folder)
+    parts = [log_probs(plain, s.token_ids, temperature)[s.action_mask] for s in sequences]
+    return torch.from_numpy(np.concatenate(parts))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_packed_log_probs_equal_the_unpadded_forward_of_each_sequence(
+    model_folder: str,
+    make_sequences: Callable[..., list[TrainingSequence]],
+    hugging_face_log_probs: Callable[..., np.ndarray],
+    temperature: float,
+) -> None:
+    sequences = make_sequences(5)
+    model = build_reference_model(model_folder, "float32", temperature)
+    expected = expected_log_probs(model_folder, sequences, hugging_face_log_probs, temperature)
+    torch.testing.assert_close(model(pack_tensors(sequences, CPU)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_packed_attention_keeps_a_sliding_window(
+    tmp_path: Path,
+    make_sequences: Callable[..., list[TrainingSequence]],
+    hugging_face_log_probs: Callable[..., np.ndarray],
+) -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    config = MistralConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=4,
+        initializer_range=0.3,
+    )
+    MistralForCausalLM(config).save_pretrained(tmp_path)
+    sequences = make_sequences(3)
+    model = build_reference_model(str(tmp_path), "float32", 1.0)
+    expected = expected_log_probs(str(tmp_path), sequences, hugging_face_log_probs)
+    torch.testing.assert_close(model(pack_tensors(sequences, CPU)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_that_caps_its_logits_is_refused(tmp_path: Path) -> None:
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    config = Gemma2Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    Gemma2ForCausalLM(config).save_pretrained(tmp_path)
+    with pytest.raises(LearnerError, match="choose a model without"):
+        build_reference_model(str(tmp_path), "float32", 1.0)
+
+
+def test_the_value_is_read_at_the_state_acted_from(
+    model: PolicyValueModel,
+    model_folder: str,
+    make_sequences: Callable[..., list[TrainingSequence]],
+) -> None:
+    sequences = make_sequences(4)
+    _, values = model(pack_tensors(sequences, CPU))
+    plain = plain_model(model_folder)
+    states = []
+    for sequence in sequences:
+        for position in sequence.value_positions:
+            # The context ends with the token before the turn: nothing later can be seen.
+            context = torch.from_numpy(sequence.token_ids[: position + 1].astype(np.int64))
+            states.append(plain.model(input_ids=context[None]).last_hidden_state[0, -1])
+    torch.testing.assert_close(values, model.value_head(torch.stack(states)), atol=1e-5, rtol=1e-5)
+
+
+def test_the_loss_gradient_at_ratio_one_is_the_policy_gradient_of_the_plain_model(
+    model: PolicyValueModel,
+    model_folder: str,
+    make_sequences: Callable[..., list[TrainingSequence]],
+) -> None:
+    sequences = make_sequences(4)
+    pack = pack_tensors(sequences, CPU)
+    log_probs, _ = model(pack)
+    ratios = importance_ratios(log_probs, log_probs.detach())
+    policy_gradient_loss(log_probs, ratios, pack.advantages, ratio_cap=2.0).backward()
+
+    plain = plain_model(model_folder)
+    for sequence in sequences:
+        ids = torch.from_numpy(sequence.token_ids.astype(np.int64))
+        logits = plain(input_ids=ids[None]).logits[0, :-1]
+        own = logits.log_softmax(-1).gather(1, ids[1:, None])[:, 0]
+        (-torch.from_numpy(sequence.advantages)[1:] * own).sum().backward()
+    expected = {name: parameter.grad for name, parameter in plain.named_parameters()}
+    actual = {name: p.grad for name, p in model.language_model.named_parameters()}
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_detach_keeps_the_values_gradient_out_of_the_language_model(
+    model: PolicyValueModel,
+    make_sequences: Callable[..., list[TrainingSequence]],
+    detach: bool,
+) -> None:
+    model.detach = detach
+    _, values = model(pack_tensors(make_sequences(2), CPU))
+    values.sum().backward()
+    reached = any(p.grad is not None and p.grad.any() for p in model.language_model.parameters())
+    assert reached is not detach
+
+
+def test_an_empty_pack_gives_a_gradient_of_zeros(model: PolicyValueModel) -> None:
+    log_probs, values = model(pack_tensors([], CPU))
+    (log_probs.sum() + values.square().sum()).backward()
+    assert not any(p.grad is not None and p.grad.any() for p in model.parameters())
