@@ -136,7 +136,7 @@ def evaluate(
             checkpoint,
             config.evaluation.users if users is None else users,
             config.seed if seed is None else seed,
-            progress,
+            progress.phase,
         )
     Console().print(_result_table(str(checkpoint), result))
 

@@ -16,8 +16,8 @@ class ServerConfig(Section):
     """A Hugging Face id, a local folder, or one of the packaged pocket:policy and
     pocket:world."""
     engine: Literal["in_process", "async"] = "in_process"
-    """in_process: the engine lives in its actor's own process, best on CPU. async: vLLM's AsyncLLM with a
-    process of its own, best on GPUs."""
+    """in_process: the engine lives in its actor's own process, best on CPU. async: vLLM's
+    AsyncLLM with a process of its own, best on GPUs."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Type of weights and KV cache. On CPU float32 is the fast one."""
     replicas: Positive = 1

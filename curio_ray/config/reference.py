@@ -1,0 +1,103 @@
+"""The reference of every field as Markdown: `python -m curio_ray.config.reference`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from curio_ray.config.run import RunConfig
+
+INTRODUCTION = """\
+# Configuration
+
+A run is one YAML file. Unknown fields are errors, a field that is left out has its default, and
+the run folder keeps the whole resolved config. `curio plan CONFIG` checks a config and shows what
+it needs without starting anything; `--set field.path=value` changes a field for one command.
+
+A resumed run keeps its config. Only `training.iterations`, `training.checkpoint_every`,
+`training.keep_checkpoints` and `cluster.*` may change with `--set`.
+
+This page is made from the code by `make docs`.
+"""
+
+
+def render_reference() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION, *_sections(RunConfig, "")]
+    return "\n".join(parts)
+
+
+def _sections(model: type[BaseModel], path: str) -> Iterator[str]:
+    title = f"`{path}`" if path else "The run"
+    rows = [_row(name, field) for name, field in model.model_fields.items()]
+    lines = [f"## {title}", "", inspect.getdoc(model) or "", ""]
+    lines += ["| field | values | default | meaning |", "|---|---|---|---|", *rows, ""]
+    yield "\n".join(lines)
+    for name, field in model.model_fields.items():
+        below = f"{path}.{name}" if path else name
+        section, suffix = _section_of(field.annotation)
+        if section is not None:
+            yield from _sections(section, below + suffix)
+
+
+def _section_of(annotation: Any) -> tuple[type[BaseModel] | None, str]:
+    if get_origin(annotation) is dict:
+        return _section_of(get_args(annotation)[1])[0], ".NAME"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, ""
+    return None, ""
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    section, suffix = _section_of(field.annotation)
+    values = f"section{'s by name' if suffix else ''}" if section else _values(field)
+    meaning = " ".join((field.description or "").split())
+    cells = (f"`{name}`", values, _default(field, section), meaning)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _values(field: FieldInfo) -> str:
+    bounds = []
+    for limit in field.metadata:
+        for attribute, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+            if (value := getattr(limit, attribute, None)) is not None:
+                bounds.append(f"{sign} {value:g}")
+    return " ".join([_type_name(field.annotation), ", ".join(bounds)]).strip()
+
+
+def _type_name(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    if origin in (Union, UnionType):
+        return " or ".join(_type_name(part) for part in get_args(annotation))
+    if origin is Annotated:
+        return _type_name(get_args(annotation)[0])
+    if origin is dict:
+        return "mapping"
+    names = {int: "integer", float: "number", bool: "boolean", str: "text", type(None): "null"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)).lower())
+
+
+def _default(field: FieldInfo, section: type[BaseModel] | None) -> str:
+    if field.is_required():
+        return "required"
+    if section is not None:
+        return ""
+    value = field.get_default(call_default_factory=True)
+    if value is PydanticUndefined or value == {}:
+        return ""
+    if isinstance(value, bool) or value is None:
+        return f"`{'null' if value is None else str(value).lower()}`"
+    return f"`{value:g}`" if isinstance(value, int | float) else f"`{value}`"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render_reference())

@@ -1,0 +1,110 @@
+"""A config that cannot work ends the command before anything is started."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
+
+BAD = {
+    "unknown field": (
+        "servers.world.modle=x",
+        "servers.world.modle: there is no such field; did you mean model?",
+    ),
+    "unknown section": ("trainng.iterations=3", "trainng: there is no such field; did you mean"),
+    "role without server": (
+        "roles.user_model.server=judge",
+        "roles.user_model.server: there is no server 'judge'; write one of: policy, world",
+    ),
+    "role with no server named": ("roles.user_model={}", "roles.user_model.server: is missing"),
+    "turns below one": ("task.options.questions=0", "task.options.questions: "),
+    "unknown reward": (
+        "rewards.intrinsic.name=curiosity",
+        "rewards.intrinsic.name: 'curiosity' does not work; write one of: mtrlhf, ",
+    ),
+    "unknown task": ("task.name=cooking", "task.name: there is no task 'cooking'; write one of: "),
+    "missing model folder": (
+        "servers.world.model=./models/none",
+        "servers.world.model: ./models/none: there is no such folder; write an existing model",
+    ),
+    "missing model that looks like a hub id": (
+        "servers.world.model=models/none",
+        "servers.world.model: there is no folder models/none",
+    ),
+    "unknown packaged model": (
+        "servers.world.model=pocket:judge",
+        "servers.world.model: pocket:judge: there is no such packaged model; write pocket:policy",
+    ),
+    "more memory than there is": (
+        "servers.world.kv_cache_gib=4000",
+        "servers.world.kv_cache_gib: 4000.00 GiB; write ",
+    ),
+    "KV cache smaller than one sequence": (
+        "servers.world.kv_cache_gib=0.0001",
+        "servers.world.kv_cache_gib: one sequence of max_model_len 512 takes ",
+    ),
+    "context too short for a dialogue": (
+        "servers.world.max_model_len=64",
+        "servers.world.max_model_len: the environment's longest context can take ",
+    ),
+    "context longer than the model's": (
+        "servers.world.max_model_len=9999",
+        "servers.world.max_model_len: pocket:world reads at most ",
+    ),
+    "GPUs that are not there": (
+        "servers.world.gpus=64",
+        "servers.world.gpus: 1 x 64 GPUs are asked for and this machine has ",
+    ),
+    "wrong type": ("seed=one", "seed: 'one' does not work; write a whole number"),
+    "empty section": ("learner=null", "learner: is empty; write a section"),
+    "bfloat16 without ZeRO": (
+        "learner.precision=bfloat16",
+        "learner.zero_stage: bfloat16 needs sharded optimizer states; write 1 or more",
+    ),
+    "override without a value": ("seed", "--set seed: write it as field.path=value"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_config_ends_train_with_its_field_and_what_to_write(curio, case):
+    override, message = BAD[case]
+    ended = curio("train", str(POCKET), "--set", override)
+    assert ended.code == 2, ended.error
+    assert message in ended.error
+    assert "Traceback" not in ended.error
+    assert ended.heavy_modules == []
+
+
+def test_bad_config_ends_plan_as_well(curio):
+    ended = curio("plan", str(POCKET), "--set", "servers.world.kv_cache_gib=4000")
+    assert ended.code == 2
+    assert "servers.world.kv_cache_gib: 4000.00 GiB; write " in ended.error
+
+
+def test_bad_config_leaves_no_run_folder(curio, tmp_path):
+    curio("train", str(POCKET), "--set", "servers.world.kv_cache_gib=4000")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_missing_config_file_is_named(curio):
+    ended = curio("train", "nowhere.yaml")
+    assert ended.code == 2
+    assert "nowhere.yaml: cannot be read" in ended.error
+
+
+def test_taken_port_is_named(curio):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = curio("train", str(POCKET), "--set", f"learner.port={port}")
+    assert ended.code == 2
+    assert f"learner.port: port {port} is taken" in ended.error
+
+
+def test_output_that_is_a_file_is_an_error(curio, tmp_path):
+    (tmp_path / "taken").write_text("")
+    ended = curio("train", str(POCKET), "--output", "taken/run")
+    assert ended.code == 2
+    assert "is a file; write another folder" in ended.error
