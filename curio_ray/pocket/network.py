@@ -17,6 +17,8 @@ def build_network(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCaus
         num_key_value_heads=4,
         max_position_embeddings=512,
         tie_word_embeddings=True,
+        # Three times the usual 0.02: at this width look-ups are then learned many times sooner.
+        initializer_range=0.06,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -11,6 +11,7 @@ from pydantic import Field
 from curio_ray.config.base import Positive, Section
 from curio_ray.dialogue import Turn, User
 from curio_ray.pocket import words
+from curio_ray.pocket.prompts import USER_MODEL_PROMPT, reward_model_prompt
 from curio_ray.pocket.world import (
     ATTRIBUTES,
     RELEVANT,
@@ -72,23 +73,11 @@ class ExerciseTask(Task):
 
     def user_model_prompt(self) -> ReadingPrompt:
         """Which strategy fits, judged by the user's words alone."""
-        return ReadingPrompt(
-            instruction=words.USER_MODEL_INSTRUCTION,
-            policy_name=words.POLICY_NAME,
-            user_name=words.USER_NAME,
-            question=words.USER_MODEL_QUESTION,
-            labels=STRATEGIES,
-        )
+        return USER_MODEL_PROMPT
 
     def reward_model_prompt(self, user: User) -> ReadingPrompt:
         """Whether the recommendation is the ideal strategy, which the judge is told."""
-        return ReadingPrompt(
-            instruction=words.reward_model_instruction(STRATEGIES[user.type_index]),
-            policy_name=words.POLICY_NAME,
-            user_name=words.USER_NAME,
-            question=words.REWARD_MODEL_QUESTION,
-            labels=words.REWARD_MODEL_LABELS,
-        )
+        return reward_model_prompt(STRATEGIES[user.type_index])
 
     def is_over(self, turns: Sequence[Turn]) -> bool:
         """Whether the policy's last turn recommends a strategy."""

@@ -1,0 +1,72 @@
+"""The recipe of the packaged models: tokenizer, data, training, evaluation, model card."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from curio_ray.pocket.card import model_card
+from curio_ray.pocket.evaluate_policy import evaluate_policy
+from curio_ray.pocket.evaluate_world import evaluate_world
+from curio_ray.pocket.lessons import train_policy, train_world
+from curio_ray.pocket.render import Renderer
+from curio_ray.pocket.tokenizer import build_tokenizer
+from curio_ray.pocket.world import majority_share
+from curio_ray.tasks.exercise import ExerciseTask
+
+logger = logging.getLogger(__name__)
+
+CARD_NAME = "MODEL_CARD.md"
+TASK_SEED = 0
+
+
+def build(output: Path, seed: int = 0, threads: int = 1) -> None:
+    """Train both models and write `policy/`, `world/` and the card into `output`.
+
+    Existing models there are replaced, each only when the new one is complete.
+    """
+    torch.set_num_threads(threads)
+    tokenizer = build_tokenizer()
+    for name, train in (("policy", train_policy), ("world", train_world)):
+        logger.info("training pocket:%s", name)
+        save_model(train(tokenizer, seed), tokenizer, output / name)
+    write_card(output, seed)
+
+
+def save_model(network: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write the standard Hugging Face files, so that `folder` is never half written."""
+    unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
+    network.save_pretrained(unfinished)
+    tokenizer.save_pretrained(unfinished)
+    if folder.exists():
+        shutil.rmtree(folder)
+    unfinished.rename(folder)
+
+
+def write_card(output: Path, seed: int) -> None:
+    """Evaluate the models in `output` on held-out users and write their card."""
+    users = ExerciseTask(TASK_SEED).users("held_out")
+    tokenizer = build_tokenizer()
+    renderer = Renderer(tokenizer)
+    policy, world = (load_model(output / name) for name in ("policy", "world"))
+    card = model_card(
+        world=evaluate_world(world, renderer, users, seed),
+        policy=evaluate_policy(policy, renderer, users, seed),
+        parameters=world.num_parameters(),
+        words=len(tokenizer),
+        users=len(users),
+        majority=majority_share(user.persona for user in users),
+        seed=seed,
+        task_seed=TASK_SEED,
+    )
+    (output / CARD_NAME).write_text(card)
+
+
+def load_model(folder: Path) -> LlamaForCausalLM:
+    """A saved pocket model in float32, for evaluation."""
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()

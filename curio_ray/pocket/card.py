@@ -1,0 +1,91 @@
+"""The model card: what the pocket models are and how far they can be trusted."""
+
+from __future__ import annotations
+
+from string import Template
+
+from curio_ray.pocket.evaluate_policy import PolicyFigures
+from curio_ray.pocket.evaluate_world import WorldFigures
+
+_CARD = Template(
+    """# Pocket models
+
+Two Llama models of $parameters parameters each (4 layers, 128 wide, float32, a word-level
+tokenizer of $words words), made by `curio pocket build --seed $seed`. They exist to watch the
+algorithm work on two CPU cores. They know nothing outside the pocket world (`docs/pocket.md`).
+
+## `world`: the simulated user, the user model and the reward model
+
+One frozen model plays three roles, told apart by the prompt. It learned from dialogues drawn from
+all personas, whose replies, posteriors and verdicts were computed exactly. Figures on the
+$users held-out users of the exercise task, seed $task_seed:
+
+| what | share |
+|---|---|
+| replies true to the persona, word for word, greedy, 8 random questions a user | $true_answers |
+| replies as the rule has them to odd utterances (word salad, small talk, false claims) | $odd |
+| right verdicts of the reward model, half of them on wrong recommendations | $judgements |
+
+The user model's belief against the exact Bayesian posterior, by how many of the five relevant
+attributes the user told (with up to three background answers, and something odd now and then):
+
+| relevant answers | mean KL(posterior, belief), nats | accuracy | accuracy of the posterior |
+|---|---|---|---|
+$beliefs
+
+Expected calibration error of the likeliest type, ten bins: $calibration.
+
+## `policy`: the start of training
+
+Half of its demonstrations ask about random attributes and recommend a best guess; the other half
+teach the recommendation alone, at every level of knowledge. On the same users, sampled at
+temperature 1 with five questions:
+
+| what | value |
+|---|---|
+| success | $success |
+| success of always recommending one strategy | $majority |
+| share of questions that are relevant (chance: 0.25) | $relevant |
+| probability of the ideal recommendation when all five relevant answers are in | $told |
+
+## Limits
+
+The user is rigid: it answers the first attribute named in an utterance, thanks for a
+recommendation and says "what ?" to all else. Utterances of more than 12 words and dialogues of
+more than 9 turns were not trained on. All text is lower-case, words and marks set apart by spaces.
+"""
+)
+
+
+def model_card(
+    world: WorldFigures,
+    policy: PolicyFigures,
+    parameters: int,
+    words: int,
+    users: int,
+    majority: float,
+    seed: int,
+    task_seed: int,
+) -> str:
+    """The card in Markdown."""
+    rows = [
+        f"| {level.relevant_answers} | {level.divergence:.4f} | {level.accuracy:.3f} "
+        f"| {level.best_accuracy:.3f} |"
+        for level in world.beliefs
+    ]
+    return _CARD.substitute(
+        parameters=f"{parameters / 1e6:.2f} million",
+        words=words,
+        seed=seed,
+        users=users,
+        task_seed=task_seed,
+        true_answers=f"{world.true_answers:.4f}",
+        odd=f"{world.right_odd_replies:.4f}",
+        judgements=f"{world.right_judgements:.4f}",
+        beliefs="\n".join(rows),
+        calibration=f"{world.calibration_error:.4f}",
+        success=f"{policy.success:.3f}",
+        majority=f"{majority:.3f}",
+        relevant=f"{policy.relevant_questions:.3f}",
+        told=f"{policy.success_when_told:.3f}",
+    )

@@ -1,0 +1,50 @@
+"""How the pocket models are trained: which examples, how many, for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from curio_ray.pocket.curriculum import Curriculum
+from curio_ray.pocket.network import build_network
+from curio_ray.pocket.policy_examples import demonstration, mapping_lesson
+from curio_ray.pocket.render import Renderer
+from curio_ray.pocket.train import Lesson, Schedule, train
+from curio_ray.pocket.world_examples import belief_example, environment_example, judgement_example
+
+WORLD_SCHEDULE = Schedule(steps=700)
+POLICY_SCHEDULE = Schedule(steps=500)
+
+
+def train_world(
+    tokenizer: PreTrainedTokenizerFast, seed: int, schedule: Schedule = WORLD_SCHEDULE
+) -> LlamaForCausalLM:
+    """The model of all three frozen roles: it answers, guesses the user's type and judges."""
+    network, renderer = build_network(tokenizer, seed), Renderer(tokenizer)
+    generator = np.random.default_rng((seed, 10))
+    curriculum = Curriculum(renderer)
+
+    def draw() -> Sequence[Lesson]:
+        size = curriculum.persona_size
+        return [
+            [environment_example(generator, renderer, size) for _ in range(24)],
+            [belief_example(generator, renderer) for _ in range(32)],
+            [judgement_example(generator, renderer) for _ in range(8)],
+        ]
+
+    train(network, schedule, draw, curriculum)
+    return network
+
+
+def train_policy(
+    tokenizer: PreTrainedTokenizerFast, seed: int, schedule: Schedule = POLICY_SCHEDULE
+) -> LlamaForCausalLM:
+    """The start of the policy: half demonstrations, half lessons in what answers imply."""
+    network, renderer = build_network(tokenizer, seed + 1), Renderer(tokenizer)
+    generator = np.random.default_rng((seed, 11))
+    kinds = (partial(demonstration, generator), partial(mapping_lesson, generator))
+    train(network, schedule, lambda: [[kind(renderer) for _ in range(24)] for kind in kinds])
+    return network

@@ -1,0 +1,105 @@
+"""What the world model learns: to answer as a user, to guess the user's type, to judge."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curio_ray.pocket import words
+from curio_ray.pocket.conversation import converse, exchange, mixed_attributes, odd_utterance, pick
+from curio_ray.pocket.examples import ChatExample, Example, one_hot, over_words
+from curio_ray.pocket.posterior import posterior
+from curio_ray.pocket.prompts import USER_MODEL_PROMPT, reward_model_prompt
+from curio_ray.pocket.render import Renderer, Utterance
+from curio_ray.pocket.world import STRATEGIES, Persona, draw_persona, ideal_strategy
+from curio_ray.tasks.base import Message
+
+
+def environment_example(
+    generator: np.random.Generator, renderer: Renderer, persona_size: int
+) -> Example:
+    """A dialogue as the simulated user sees it; its replies are to be learned.
+
+    `persona_size` attributes are in the persona and asked about, with repetition; odd utterances
+    and recommendations come between.
+    """
+    persona = dict(list(draw_persona(generator).items())[:persona_size])
+    said = []
+    for _ in range(generator.integers(3, 9)):
+        kind = generator.random()
+        if kind < 0.8:
+            said.append(words.question(pick(generator, persona)))
+        elif kind < 0.95:
+            said.append(odd_utterance(generator))
+        else:
+            said.append(words.recommendation(pick(generator, STRATEGIES)))
+    return environment_dialogue(renderer, persona, said)
+
+
+def environment_dialogue(renderer: Renderer, persona: Persona, said: list[str]) -> Example:
+    """The policy's utterances with this persona's exact replies as targets."""
+    dialogue = ChatExample(
+        renderer,
+        Message("system", words.persona_instruction(persona)),
+        Message("assistant", words.OPENING),
+    )
+    for utterance in said:
+        dialogue.hear(utterance)
+        dialogue.speak(words.reply(persona, utterance))
+    return dialogue.finish()
+
+
+def belief_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+    """A transcript and the exact posterior; a recommendation at its end must not move it."""
+    persona = draw_persona(generator)
+    dialogue = _conversation(generator, persona)
+    ending = generator.random()
+    said = words.recommendation(pick(generator, STRATEGIES))
+    if ending < 0.2:
+        dialogue.append(("policy", said))
+    elif ending < 0.3:
+        dialogue += exchange(persona, said)
+    return belief_dialogue(renderer, dialogue)
+
+
+def belief_dialogue(renderer: Renderer, dialogue: list[Utterance]) -> Example:
+    """A transcript with the exact posterior given the user's own words as target."""
+    facts = words.known_facts(text for speaker, text in dialogue if speaker == "user")
+    labels = [renderer.word(strategy) for strategy in STRATEGIES]
+    target = over_words(labels, posterior(facts), renderer.vocabulary_size)
+    ids = renderer.reading(USER_MODEL_PROMPT, dialogue)
+    return Example(ids, [len(ids) - 1], [target])
+
+
+def judgement_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+    """A finished dialogue and whether its recommendation is the ideal one.
+
+    The ideal is mostly the persona's, sometimes any, so that only the recommendation counts.
+    """
+    persona = draw_persona(generator)
+    ideal = ideal_strategy(persona) if generator.random() < 0.7 else pick(generator, STRATEGIES)
+    dialogue = _conversation(generator, persona)
+    kind = generator.random()
+    if kind < 0.45:
+        last = words.recommendation(ideal)
+    elif kind < 0.9:
+        last = words.recommendation(pick(generator, STRATEGIES))
+    elif kind < 0.95:
+        first, second = pick(generator, STRATEGIES), pick(generator, STRATEGIES)
+        last = f"{words.recommendation(first)} {words.recommendation(second)}"
+    else:
+        last = odd_utterance(generator)
+    return judgement_dialogue(renderer, [*dialogue, ("policy", last)], ideal)
+
+
+def judgement_dialogue(renderer: Renderer, dialogue: list[Utterance], ideal: str) -> Example:
+    """A transcript that ends with the policy's last words, with the rule's verdict as target."""
+    fits = words.recommended_strategies(dialogue[-1][1]) == {ideal}
+    ids = renderer.reading(reward_model_prompt(ideal), dialogue)
+    label = renderer.word(words.REWARD_MODEL_LABELS[int(fits)])
+    return Example(ids, [len(ids) - 1], [one_hot(label, renderer.vocabulary_size)])
+
+
+def _conversation(generator: np.random.Generator, persona: Persona) -> list[Utterance]:
+    relevant, background = generator.integers(0, 6, size=2)
+    attributes = mixed_attributes(generator, int(relevant), int(background))
+    return converse(generator, persona, attributes, oddity=0.15)
