@@ -41,7 +41,9 @@ class ModelServer:
         self.replica = replica
         self._outboxes: dict[str, Outbox] = {}
         self._running: dict[tuple[str, int], asyncio.Future[GenerateResult]] = {}
-        self._engine = _make_engine(name, config, engine_arguments(config, transfer_backend, seed))
+        self._transfer_backend = transfer_backend
+        self._seed = seed
+        self._started_engine: Engine | None = None
         self._starting: asyncio.Task[None] | None = None
         self._created = time.perf_counter()
         self._start_seconds = 0.0
@@ -67,12 +69,15 @@ class ModelServer:
 
     async def _start(self) -> None:
         try:
-            await self._engine.start()
+            arguments = engine_arguments(self.config, self._transfer_backend, self._seed)
+            engine = _make_engine(self.name, self.config, arguments)
+            await engine.start()
         except Exception as error:
             raise ServerError(
                 f"server '{self.name}' could not load servers.{self.name}.model = "
                 f"{self.config.model}: {error}"
             ) from error
+        self._started_engine = engine
         self._start_seconds = time.perf_counter() - self._created
 
     async def submit(self, client_id: str, batch: Sequence[tuple[int, GenerateRequest]]) -> None:
@@ -146,7 +151,14 @@ class ModelServer:
 
     async def shutdown(self) -> None:
         """Stop the engine and release what it holds."""
-        await self._engine.shutdown()
+        if self._started_engine is not None:
+            await self._started_engine.shutdown()
+
+    @property
+    def _engine(self) -> Engine:
+        if self._started_engine is None:
+            raise ServerError(f"server '{self.name}' has not started; await ready() first")
+        return self._started_engine
 
     def _outbox(self, client_id: str) -> Outbox:
         return self._outboxes.setdefault(client_id, Outbox())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from curio_ray.config.servers import ServerConfig
@@ -29,6 +30,8 @@ def set_process_environment(config: ServerConfig) -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
     if on_cpu:
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
@@ -54,6 +57,7 @@ def engine_arguments(
         "logprobs_mode": "processed_logprobs",
         "max_logprobs": MAX_LABELS,
         "disable_log_stats": True,
+        "use_tqdm_on_load": False,
     }
     if config.gpus == 0:
         # After a partial prefill vLLM winds a seeded request's generator back, which a CPU

@@ -78,8 +78,12 @@ def make_running() -> Iterator[Callable[..., Running]]:
     def make(*overrides: str) -> Running:
         config = load_config(POCKET_CONFIG, overrides)
         servers = start_servers(config)
+        try:
+            servers.wait_ready()
+        except BaseException:
+            servers.shutdown()
+            raise
         started.append(servers)
-        servers.wait_ready()
         return Running(config, servers)
 
     yield make

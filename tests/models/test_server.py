@@ -22,7 +22,21 @@ PROMPT = [int(i) for i in torch.arange(70) * 7 % 50 + 5]
 
 @pytest.fixture(scope="module")
 def running(make_running: Callable[..., Running]) -> Running:
-    return make_running("servers.world.request_deadline_s=20")
+    return make_running()
+
+
+def test_a_server_whose_model_is_missing_names_the_field(
+    make_running: Callable[..., Running],
+) -> None:
+    with pytest.raises(ServerError, match=r"servers\.policy\.model.*no such folder"):
+        make_running("servers.policy.model=./none", "servers.world.model=./none")
+
+
+def test_a_server_that_starts_too_slowly_names_the_field(
+    make_running: Callable[..., Running],
+) -> None:
+    with pytest.raises(DeadlineError, match=r"servers\.policy\.start_deadline_s"):
+        make_running("servers.policy.start_deadline_s=0.1", "servers.world.model=./none")
 
 
 def test_log_probs_equal_those_of_transformers(
