@@ -17,8 +17,10 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.utils.checkpoints import Checkpointable
+from ray.tune import PlacementGroupFactory
 
 from curio_ray.config import RunConfig, load_config, parse_config
+from curio_ray.config.resources import DRIVER_CPUS, RUNNER_CPUS, bundles
 from curio_ray.dialogue import Dialogue
 from curio_ray.rollout.runner import DialogueRunner
 from curio_ray.rollout.runner_pool import RunnerPool
@@ -83,10 +85,6 @@ class CurioConfig(AlgorithmConfig):
         """No connectors: dialogue runners speak to the servers themselves."""
 
 
-# Runners wait for servers most of the time; a small share lets a laptop's few CPUs hold a run.
-RUNNER_CPUS = 0.1
-
-
 class NoLearnerGroup:
     """What RLlib asks of a learner group while it sets up an algorithm."""
 
@@ -134,6 +132,17 @@ class Curio(Algorithm):
     def get_default_config(cls) -> CurioConfig:
         """An empty config of the right type."""
         return CurioConfig()
+
+    @classmethod
+    def default_resource_request(cls, config: Any) -> PlacementGroupFactory:
+        """What a Ray Tune trial reserves: its driver and every actor of the run."""
+        run = config.run_config if isinstance(config, CurioConfig) else parse_config(config["run"])
+        actors = [
+            {"CPU": bundle.cpus, "GPU": bundle.gpus}
+            for bundle in bundles(run)
+            for _ in range(bundle.count)
+        ]
+        return PlacementGroupFactory([{"CPU": DRIVER_CPUS}, *actors])
 
     def setup(self, config: CurioConfig) -> None:
         """Start servers, learner and runners side by side, then wait for all of them."""

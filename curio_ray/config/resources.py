@@ -11,6 +11,7 @@ from curio_ray.config.servers import ServerConfig
 # share of a core, so that a laptop's few cores hold a whole run; on a cluster for what they use.
 SHARE_ALONE = 0.25
 RUNNER_CPUS = 0.1
+DRIVER_CPUS = 0.1
 
 
 @dataclass(frozen=True, slots=True)

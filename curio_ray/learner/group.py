@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 
+from curio_ray.config.resources import learner_bundle
 from curio_ray.config.run import RunConfig
 from curio_ray.errors import LearnerError
 from curio_ray.learner.actor import LearnerRank
@@ -17,9 +18,6 @@ from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.rank_calls import wait_for_ranks
 
 logger = logging.getLogger(__name__)
-
-CPUS_PER_THREAD_ALONE = 0.25
-"""Logical CPUs per thread in a Ray of the run's own: all actors of a run share few cores."""
 
 CLOSE_DEADLINE_S = 5.0
 
@@ -58,9 +56,8 @@ class LearnerGroup:
             DeadlineError: a rank was not ready within `learner.start_deadline_s`.
             LearnerError: a rank died or failed.
         """
-        return self._wait(
-            self._started, "start", "start_deadline_s", self._config.learner.start_deadline_s
-        )
+        deadline_s = self._config.learner.start_deadline_s
+        return self._wait(self._started, "start", "learner.start_deadline_s", deadline_s)
 
     def score(self, sequences: Sequence[TrainingSequence]) -> list[SequenceScore]:
         """Score sequences, in their order.
@@ -86,12 +83,22 @@ class LearnerGroup:
         return metrics
 
     def setup_weight_transfer(self, backend: str, run_id: str, info: dict[str, Any]) -> None:
-        """Make every rank's weight sender."""
-        self._call("setup_weight_transfer", backend, run_id, info)
+        """Make every rank's weight sender.
+
+        Raises:
+            DeadlineError: a rank took longer than `weights.deadline_s`.
+            LearnerError: a rank died or failed.
+        """
+        self._call_for_weights("setup_weight_transfer", backend, run_id, info)
 
     def send_weights(self, version: int) -> dict[str, Any]:
-        """Send the policy's weights; returns what the servers need to load them."""
-        sent: dict[str, Any] = self._call("send_weights", version)[0]
+        """Send the policy's weights; returns what the servers need to load them.
+
+        Raises:
+            DeadlineError: a rank took longer than `weights.deadline_s`.
+            LearnerError: a rank died or failed.
+        """
+        sent: dict[str, Any] = self._call_for_weights("send_weights", version)[0]
         return sent
 
     def save(self, folder: str | Path) -> None:
@@ -102,7 +109,7 @@ class LearnerGroup:
         """Take up a training state saved by a group of the same shape.
 
         Raises:
-            LearnerError: the state is missing or of another shape; the message says which.
+            CheckpointError: the state is missing or of another shape; the message says which.
         """
         self._call("load", str(folder))
 
@@ -119,10 +126,18 @@ class LearnerGroup:
         self._kill()
 
     def _call(self, method: str, *arguments: Any) -> list[Any]:
+        deadline_s = self._config.learner.step_deadline_s
+        calls = self._remote(method, arguments)
+        return self._wait(calls, method, "learner.step_deadline_s", deadline_s)
+
+    def _call_for_weights(self, method: str, *arguments: Any) -> list[Any]:
+        calls = self._remote(method, arguments)
+        return self._wait(calls, method, "weights.deadline_s", self._config.weights.deadline_s)
+
+    def _remote(self, method: str, arguments: tuple[Any, ...]) -> list[ray.ObjectRef]:
         if not self.ranks:
             raise LearnerError(f"the learner does not run; call start before {method}")
-        calls = [getattr(rank, method).remote(*arguments) for rank in self.ranks]
-        return self._wait(calls, method, "step_deadline_s", self._config.learner.step_deadline_s)
+        return [getattr(rank, method).remote(*arguments) for rank in self.ranks]
 
     def _wait(
         self, calls: Sequence[ray.ObjectRef], method: str, field: str, deadline_s: float
@@ -139,10 +154,5 @@ class LearnerGroup:
         self.ranks, self._started = [], []
 
     def _resources(self) -> dict[str, Any]:
-        learner = self._config.learner
-        share = 1.0 if self._config.cluster.address is not None else CPUS_PER_THREAD_ALONE
-        return {
-            "num_cpus": share * learner.threads,
-            "num_gpus": learner.gpus_per_rank,
-            "max_restarts": 0,
-        }
+        bundle = learner_bundle(self._config)
+        return {"num_cpus": bundle.cpus, "num_gpus": bundle.gpus, "max_restarts": 0}

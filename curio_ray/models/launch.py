@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
+from curio_ray.config.resources import server_bundle
 from curio_ray.config.run import RunConfig
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import DeadlineError, ServerError
@@ -20,8 +21,6 @@ from curio_ray.models.server import ModelServer
 logger = logging.getLogger(__name__)
 
 SHUTDOWN_DEADLINE_S = 10.0
-CPUS_PER_THREAD_ALONE = 0.25
-"""Logical CPUs per thread in a Ray of the run's own: all actors of a run share few cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ def start_servers(config: RunConfig) -> ServerSet:
     for name, server in config.servers.items():
         learns = name == config.roles.policy.server
         for number in range(server.replicas):
-            actor = actor_class.options(**_resources(config, server)).remote(
+            actor = actor_class.options(**_resources(config, name)).remote(
                 name,
                 server,
                 config.weights.backend if learns else None,
@@ -131,10 +130,6 @@ def start_servers(config: RunConfig) -> ServerSet:
     return ServerSet(dict(config.servers), replicas)
 
 
-def _resources(config: RunConfig, server: ServerConfig) -> dict[str, Any]:
-    share = 1.0 if config.cluster.address is not None else CPUS_PER_THREAD_ALONE
-    return {
-        "num_cpus": share * server.threads,
-        "num_gpus": server.gpus * server.tensor_parallel,
-        "max_restarts": 0,
-    }
+def _resources(config: RunConfig, name: str) -> dict[str, Any]:
+    bundle = server_bundle(config, name)
+    return {"num_cpus": bundle.cpus, "num_gpus": bundle.gpus, "max_restarts": 0}

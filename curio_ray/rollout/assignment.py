@@ -60,4 +60,3 @@ class RolloutBatch:
         self.retries += other.retries
         moments = [self.first_dialogue_at, other.first_dialogue_at]
         self.first_dialogue_at = min((m for m in moments if m is not None), default=None)
-

@@ -43,9 +43,7 @@ class LocalRunners:
             name: ServerClient(name, handles, self._config.servers[name].request_deadline_s)
             for name, handles in replicas.items()
         }
-        self._roles = connect_roles(
-            self._config.roles, self._formats, self._clients, self._task
-        )
+        self._roles = connect_roles(self._config.roles, self._formats, self._clients, self._task)
         self._connected_to = wanted
 
     def collect(self, assignments: Sequence[Assignment], options: RolloutOptions) -> RolloutBatch:

@@ -27,7 +27,7 @@ class DialogueRunner(EnvRunner):
         run = parse_config(config.run)
         self._local = LocalRunners(run, make_task(run.task, run.seed))
 
-    def sample(  # type: ignore[override]
+    def sample(
         self, assignments: Sequence[Assignment], options: RolloutOptions, replicas: Replicas
     ) -> RolloutBatch | RolloutError:
         """Hold the assigned dialogues.

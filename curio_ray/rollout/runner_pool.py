@@ -110,9 +110,7 @@ def _shares(assignments: Sequence[Assignment], count: int) -> list[list[Assignme
     return [list(assignments[start::count]) for start in range(count) if assignments[start::count]]
 
 
-def _in_order(
-    assignments: Sequence[Assignment], finished: dict[str, RolloutBatch]
-) -> RolloutBatch:
+def _in_order(assignments: Sequence[Assignment], finished: dict[str, RolloutBatch]) -> RolloutBatch:
     whole = RolloutBatch()
     for batch in finished.values():
         whole.extend(batch)

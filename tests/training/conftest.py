@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class FinishedRun:
 
 
 @pytest.fixture(scope="session")
-def short_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRun]:
+def short_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """Two iterations of the pocket run."""
     path = tmp_path_factory.mktemp("runs") / "short"
     command = curio(
@@ -69,4 +69,4 @@ def short_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRun]
         command, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    yield FinishedRun(path, done.stdout)
+    return FinishedRun(path, done.stdout)
