@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from curio_ray.config.run import RunConfig
 from curio_ray.learner.batch import SequenceScore, TrainingSequence
+from curio_ray.models.locate import locate_model
 
 if TYPE_CHECKING:
     from curio_ray.learner.engine import LearnerEngine
@@ -48,11 +49,12 @@ class LearnerRank:
             `start_seconds` and the number of `parameters` of the language model.
         """
         started = time.perf_counter()
+        policy = self._config.roles.policy
+        model_path = locate_model(self._config.servers[policy.server].model)
         import torch
 
         from curio_ray.learner.deepspeed_setup import join_process_group
         from curio_ray.learner.engine import LearnerEngine
-        from curio_ray.models.locate import locate_model
 
         config = self._config.learner
         torch.set_num_threads(config.threads)
@@ -64,13 +66,7 @@ class LearnerRank:
             backend="nccl" if config.gpus_per_rank else "gloo",
             deadline_s=config.start_deadline_s,
         )
-        policy = self._config.roles.policy
-        self._engine = LearnerEngine(
-            locate_model(self._config.servers[policy.server].model),
-            config,
-            policy.temperature,
-            self._config.seed,
-        )
+        self._engine = LearnerEngine(model_path, config, policy.temperature, self._config.seed)
         return {
             "start_seconds": time.perf_counter() - started,
             "parameters": self._engine.policy_parameters,

@@ -23,7 +23,7 @@ def wait_for_ranks(
     Args:
         calls: the pending call of each rank.
         method: what was called, for messages.
-        field: the field of `learner` that holds the deadline, for messages.
+        field: path of the config field that holds the deadline, for messages.
         deadline_s: how long all ranks together may take.
 
     Raises:
@@ -46,7 +46,7 @@ def wait_for_ranks(
         late = ", ".join(str(calls.index(call)) for call in pending)
         raise DeadlineError(
             f"learner rank {late} did not finish {method} within {deadline_s:g} s; "
-            f"raise learner.{field}, or look for a stuck rank in its log"
+            f"raise {field}, or look for a stuck rank in its log"
         )
     return ray.get(list(calls))
 

@@ -131,13 +131,13 @@ def policy_weights() -> Callable[[Any], dict[str, np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def make_run_config(model_folder: str) -> Callable[..., RunConfig]:
-    def make(**learner: Any) -> RunConfig:
+    def make(model: str = model_folder, **learner: Any) -> RunConfig:
         return parse_config(
             {
                 "name": "test",
                 "output": "unused",
                 "task": {"name": "unused"},
-                "servers": {"policy": {"model": model_folder}, "world": {"model": model_folder}},
+                "servers": {"policy": {"model": model}, "world": {"model": model}},
                 "roles": {
                     "policy": {"server": "policy"},
                     "environment": {"server": "world"},

@@ -164,7 +164,7 @@ def test_a_state_of_another_zero_stage_is_refused_by_field(
     make_engine: MakeEngine, tmp_path: Path
 ) -> None:
     make_engine(zero_stage=1).save(tmp_path)
-    with pytest.raises(CheckpointError, match="learner.zero_stage: 1"):
+    with pytest.raises(CheckpointError, match=r"learner\.zero_stage: 1"):
         make_engine(zero_stage=2).load(tmp_path)
 
 

@@ -1,0 +1,167 @@
+"""Two DeepSpeed ranks in Ray actors: the same learning as one, and what happens when one dies."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+from safetensors.numpy import load_file
+
+from curio_ray.config import RunConfig
+from curio_ray.errors import ConfigError, DeadlineError, LearnerError
+from curio_ray.learner.batch import SequenceScore, TrainingSequence
+from curio_ray.learner.group import LearnerGroup
+
+MakeSequences = Callable[..., list[TrainingSequence]]
+MakeConfig = Callable[..., RunConfig]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Iterator[None]:
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def run_group(make_run_config: MakeConfig) -> Iterator[Callable[..., LearnerGroup]]:
+    groups = []
+
+    def run(**learner: Any) -> LearnerGroup:
+        group = LearnerGroup(make_run_config(**learner))
+        groups.append(group)
+        group.start()
+        group.wait_ready()
+        return group
+
+    yield run
+    for group in groups:
+        group.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Scores, then the metrics of an update of eight sequences and one of a single sequence.
+
+    `weights` are the policy's afterwards and `sent` what a server would get.
+    """
+
+    scores: list[SequenceScore]
+    metrics: list[dict[str, float]]
+    weights: dict[str, np.ndarray]
+    sent: dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module", params=[0, 1, 2, 3])
+def outcomes(
+    request: pytest.FixtureRequest,
+    run_group: Callable[..., LearnerGroup],
+    make_engine: Callable[..., Any],
+    make_sequences: MakeSequences,
+    policy_weights: Callable[[Any], dict[str, np.ndarray]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Outcome, Outcome]:
+    """What one rank and what two ranks make of the same sequences.
+
+    With a single sequence the second rank has nothing but padding.
+    """
+    sequences, folder = make_sequences(8), tmp_path_factory.mktemp("export")
+    engine = make_engine(zero_stage=request.param)
+    scores = engine.score(sequences)
+    metrics = [engine.update(sequences), engine.update(sequences[:1])]
+    weights = policy_weights(engine)
+    one = Outcome([scores[index] for index in range(8)], metrics, weights, weights)
+    group = run_group(zero_stage=request.param, ranks=2)
+    scored = group.score(sequences)
+    metrics = [group.update(sequences), group.update(sequences[:1])]
+    group.setup_weight_transfer("shared_memory", f"test-{folder.parent.name}-{folder.name}", {})
+    files = group.send_weights(1)["files"]
+    sent = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    group.export_policy(folder)
+    group.shutdown()
+    return one, Outcome(scored, metrics, load_file(folder / "model.safetensors"), sent)
+
+
+def test_two_ranks_score_like_one(outcomes: tuple[Outcome, Outcome]) -> None:
+    one, two = outcomes
+    for left, right in zip(one.scores, two.scores, strict=True):
+        np.testing.assert_allclose(left.log_probs, right.log_probs, atol=1e-5)
+        np.testing.assert_allclose(left.values, right.values, atol=1e-5)
+
+
+def test_two_ranks_report_the_metrics_of_one(outcomes: tuple[Outcome, Outcome]) -> None:
+    one, two = outcomes
+    assert two.metrics[0] == pytest.approx(one.metrics[0], rel=1e-4, abs=1e-6)
+
+
+def test_a_rank_with_padding_only_contributes_nothing(outcomes: tuple[Outcome, Outcome]) -> None:
+    one, two = outcomes
+    assert two.metrics[1] == pytest.approx(one.metrics[1], rel=1e-3, abs=1e-5)
+
+
+def test_two_ranks_update_the_weights_like_one(outcomes: tuple[Outcome, Outcome]) -> None:
+    one, two = outcomes
+    for name, weight in one.weights.items():
+        np.testing.assert_allclose(two.weights[name], weight, atol=2e-5, err_msg=name)
+
+
+def test_the_weights_sent_are_the_policys(outcomes: tuple[Outcome, Outcome]) -> None:
+    _, two = outcomes
+    assert two.sent.keys() == two.weights.keys()
+    assert all(np.array_equal(two.sent[name], two.weights[name]) for name in two.sent)
+
+
+def test_a_killed_rank_is_named_and_the_restarted_group_continues(
+    run_group: Callable[..., LearnerGroup], make_sequences: MakeSequences, tmp_path: Path
+) -> None:
+    sequences = make_sequences(8)
+    group = run_group(ranks=2)
+    group.update(sequences)
+    group.save(tmp_path)
+    expected = group.update(sequences)
+
+    ray.kill(group.ranks[1])
+    with pytest.raises(LearnerError, match="learner rank 1 died during update"):
+        group.update(sequences)
+
+    group.start()
+    group.wait_ready()
+    group.load(tmp_path)
+    assert group.update(sequences) == expected
+
+
+def test_a_rank_that_is_late_is_named_with_the_field_to_raise(make_run_config: MakeConfig) -> None:
+    group = LearnerGroup(make_run_config(start_deadline_s=0.01))
+    group.start()
+    with pytest.raises(DeadlineError, match=r"rank 0 did not finish start.*start_deadline_s"):
+        group.wait_ready()
+
+
+def test_a_stuck_rank_ends_in_a_deadline_that_names_it(
+    run_group: Callable[..., LearnerGroup], make_sequences: MakeSequences
+) -> None:
+    group = run_group(step_deadline_s=3)
+    process = ray.get(group.ranks[0].__ray_call__.remote(lambda rank: os.getpid()))
+    os.kill(process, signal.SIGSTOP)
+    try:
+        with pytest.raises(DeadlineError, match=r"rank 0 did not finish update within 3 s"):
+            group.update(make_sequences(2))
+    finally:
+        os.kill(process, signal.SIGKILL)
+
+
+def test_a_rank_that_cannot_start_says_why(make_run_config: MakeConfig, tmp_path: Path) -> None:
+    group = LearnerGroup(make_run_config(model=str(tmp_path)))
+    group.start()
+    with pytest.raises(ConfigError, match=r"learner rank 0.*holds no config\.json"):
+        group.wait_ready()
+
+
+def test_a_group_that_does_not_run_says_what_to_call(make_run_config: MakeConfig) -> None:
+    with pytest.raises(LearnerError, match="call start"):
+        LearnerGroup(make_run_config()).score([])
