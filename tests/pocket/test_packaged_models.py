@@ -1,0 +1,139 @@
+"""The packaged models do what their card says, on users that are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer, LlamaForCausalLM
+
+from curio_ray.dialogue import User
+from curio_ray.errors import ConfigError
+from curio_ray.pocket import words
+from curio_ray.pocket.build import CARD_NAME, load_model
+from curio_ray.pocket.evaluate_policy import evaluate_policy
+from curio_ray.pocket.evaluate_world import (
+    measure_belief,
+    odd_answer_share,
+    right_judgement_share,
+    true_answer_share,
+)
+from curio_ray.pocket.locate import assets_folder, pocket_model
+from curio_ray.pocket.prompts import USER_MODEL_PROMPT
+from curio_ray.pocket.render import Renderer, Utterance
+from curio_ray.pocket.scoring import label_distribution
+from curio_ray.pocket.tokenizer import vocabulary
+from curio_ray.pocket.world import STRATEGIES
+from curio_ray.pocket.world_examples import belief_dialogue
+from curio_ray.tasks.exercise import ExerciseTask
+
+
+@pytest.fixture(scope="module")
+def users() -> Sequence[User]:
+    return ExerciseTask(seed=0).users("held_out")[:64]
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return Renderer(AutoTokenizer.from_pretrained(pocket_model("world")))
+
+
+@pytest.fixture(scope="module")
+def world() -> LlamaForCausalLM:
+    return load_model(pocket_model("world"))
+
+
+@pytest.fixture(scope="module")
+def policy() -> LlamaForCausalLM:
+    return load_model(pocket_model("policy"))
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    return np.random.default_rng(1)
+
+
+def test_the_simulated_user_is_true_to_its_persona(
+    world: LlamaForCausalLM,
+    renderer: Renderer,
+    users: Sequence[User],
+    generator: np.random.Generator,
+) -> None:
+    assert true_answer_share(world, renderer, users, generator) >= 0.97
+
+
+def test_the_simulated_user_answers_odd_utterances_by_rule(
+    world: LlamaForCausalLM,
+    renderer: Renderer,
+    users: Sequence[User],
+    generator: np.random.Generator,
+) -> None:
+    assert odd_answer_share(world, renderer, users, generator) >= 0.9
+
+
+@pytest.mark.parametrize("relevant", range(6))
+def test_the_belief_is_close_to_the_exact_posterior(
+    world: LlamaForCausalLM,
+    renderer: Renderer,
+    users: Sequence[User],
+    generator: np.random.Generator,
+    relevant: int,
+) -> None:
+    figures, _, _ = measure_belief(world, renderer, users, relevant, generator)
+    assert figures.divergence < 0.1
+
+
+def test_a_recommendation_does_not_move_the_belief(
+    world: LlamaForCausalLM, renderer: Renderer
+) -> None:
+    told: list[Utterance] = [("user", words.OPENING)]
+    for attribute, value in (("joints", "fine"), ("place", "outdoors"), ("pace", "calm")):
+        told += [("policy", words.question(attribute)), ("user", words.answer(attribute, value))]
+    persuaded = [
+        belief_dialogue(renderer, [*told, ("policy", words.recommendation(strategy))])
+        for strategy in STRATEGIES
+    ]
+    labels = [renderer.word(label) for label in USER_MODEL_PROMPT.labels]
+    beliefs = label_distribution(world, persuaded, labels)
+    assert beliefs[:, STRATEGIES.index("hiking")].min() > 0.9
+
+
+def test_the_judge_is_right(
+    world: LlamaForCausalLM,
+    renderer: Renderer,
+    users: Sequence[User],
+    generator: np.random.Generator,
+) -> None:
+    assert right_judgement_share(world, renderer, users, generator) >= 0.98
+
+
+def test_the_policy_starts_unskilled_but_knows_what_full_answers_imply(
+    policy: LlamaForCausalLM, renderer: Renderer
+) -> None:
+    figures = evaluate_policy(policy, renderer, ExerciseTask(seed=0).users("held_out"), seed=0)
+    assert 0.18 <= figures.success <= 0.3
+    assert figures.relevant_questions == pytest.approx(0.25, abs=0.06)
+    assert figures.success_when_told > 0.9
+
+
+@pytest.mark.parametrize("name", ["policy", "world"])
+def test_a_packaged_tokenizer_is_the_recipes(name: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(pocket_model(name))
+    assert tokenizer.convert_ids_to_tokens(range(len(tokenizer))) == vocabulary()
+
+
+def test_the_card_states_figures() -> None:
+    card = (assets_folder() / CARD_NAME).read_text()
+    for figure in (
+        "replies true to the persona",
+        "KL(posterior, belief)",
+        "success",
+        "calibration",
+    ):
+        assert figure in card
+
+
+def test_an_unknown_pocket_model_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(ConfigError, match="pocket:policy or pocket:world"):
+        pocket_model("wrld")

@@ -1,0 +1,84 @@
+"""The exercise task: its users, its words, its end and its score."""
+
+from __future__ import annotations
+
+import pytest
+
+from curio_ray.dialogue import Turn
+from curio_ray.pocket.world import STRATEGIES, ideal_strategy, majority_share
+from curio_ray.tasks.exercise import ExerciseTask, is_relevant_question, relevant_question_share
+
+
+def say(text: str) -> Turn:
+    return Turn("policy", text, [1], [0.0], [0])
+
+
+def hear(text: str) -> Turn:
+    return Turn("user", text, [1])
+
+
+@pytest.fixture(scope="module")
+def task() -> ExerciseTask:
+    return ExerciseTask(seed=0)
+
+
+def test_the_same_seed_draws_the_same_users(task: ExerciseTask) -> None:
+    again = ExerciseTask(seed=0)
+    assert again.users("train") == task.users("train")
+    assert [list(u.persona) for u in again.users("held_out")] == [
+        list(u.persona) for u in task.users("held_out")
+    ]
+
+
+def test_another_seed_draws_other_users(task: ExerciseTask) -> None:
+    assert ExerciseTask(seed=1).users("train") != task.users("train")
+
+
+def test_no_persona_occurs_twice_in_or_between_the_splits(task: ExerciseTask) -> None:
+    users = [*task.users("train"), *task.users("held_out")]
+    assert len({tuple(sorted(user.persona.items())) for user in users}) == 200 + 256
+
+
+def test_held_out_users_do_not_depend_on_the_number_of_training_users(task: ExerciseTask) -> None:
+    assert ExerciseTask(seed=0, train_users=40).users("held_out") == task.users("held_out")
+
+
+def test_a_users_type_is_the_ideal_strategy_of_the_persona(task: ExerciseTask) -> None:
+    for user in task.users("held_out"):
+        assert STRATEGIES[user.type_index] == ideal_strategy(user.persona)
+
+
+def test_held_out_types_are_balanced(task: ExerciseTask) -> None:
+    assert majority_share(user.persona for user in task.users("held_out")) == 1 / 8
+
+
+def test_the_policy_prompt_does_not_tell_the_persona(task: ExerciseTask) -> None:
+    first, second = task.users("train")[:2]
+    assert task.policy_prompt(first) == task.policy_prompt(second)
+    assert task.policy_prompt(first)[-1].content == task.opening(first)
+
+
+def test_a_recommendation_ends_the_dialogue(task: ExerciseTask) -> None:
+    assert task.is_over([say("i recommend yoga .")])
+    assert not task.is_over([say("your sleep ?"), hear("sleep good .")])
+    assert not task.is_over([])
+
+
+def test_only_the_ideal_strategy_alone_scores(task: ExerciseTask) -> None:
+    user = task.users("train")[STRATEGIES.index("yoga")]
+    assert task.rule_score(user, [say("i recommend yoga .")]) == 1.0
+    assert task.rule_score(user, [say("i recommend boxing .")]) == 0.0
+    assert task.rule_score(user, [say("i recommend yoga . i recommend boxing .")]) == 0.0
+    assert task.rule_score(user, [say("your sleep ?")]) == 0.0
+
+
+def test_the_judge_is_told_the_users_ideal_strategy(task: ExerciseTask) -> None:
+    user = task.users("train")[0]
+    assert STRATEGIES[user.type_index] in task.reward_model_prompt(user).instruction
+
+
+def test_relevant_questions_are_told_from_background_ones() -> None:
+    turns = [say("your joints ?"), hear("joints sore ."), say("your sleep ?"), hear("sleep good .")]
+    assert is_relevant_question("your pace ?")
+    assert not is_relevant_question("hello")
+    assert relevant_question_share([*turns, say("i recommend yoga .")]) == 0.5

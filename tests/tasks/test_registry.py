@@ -1,0 +1,48 @@
+"""Tasks by name, and errors that say what to write instead."""
+
+from __future__ import annotations
+
+import pytest
+
+from curio_ray.config.run import TaskConfig
+from curio_ray.errors import ConfigError
+from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.tasks.registry import make_task, task_names
+
+
+def test_a_registered_task_is_made_by_name_with_its_options() -> None:
+    task = make_task(TaskConfig(name="exercise", options={"questions": 3}), seed=0)
+    assert isinstance(task, ExerciseTask)
+    assert task.max_turns == 4
+
+
+def test_a_task_is_made_by_module_and_class() -> None:
+    task = make_task(TaskConfig(name="curio_ray.tasks.exercise:ExerciseTask"), seed=0)
+    assert isinstance(task, ExerciseTask)
+
+
+def test_exercise_is_registered() -> None:
+    assert "exercise" in task_names()
+
+
+@pytest.mark.parametrize("name", ["exercis", "no.such.module:Task", "curio_ray.tasks.exercise:Tas"])
+def test_an_unknown_task_names_those_that_exist(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"task\.name.*exercise"):
+        make_task(TaskConfig(name=name), seed=0)
+
+
+def test_a_class_that_is_no_task_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"task\.name.*not a task"):
+        make_task(TaskConfig(name="collections:Counter"), seed=0)
+
+
+@pytest.mark.parametrize("options", [{"questions": 0}, {"questions": "many"}, {"question": 5}])
+def test_a_wrong_option_is_named_by_its_path(options: dict[str, object]) -> None:
+    path = rf"task\.options\.{next(iter(options))}"
+    with pytest.raises(ConfigError, match=path):
+        make_task(TaskConfig(name="exercise", options=options), seed=0)
+
+
+def test_options_that_the_task_cannot_take_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"task\.options.*seed"):
+        make_task(TaskConfig(name="exercise", options={"seed": 1}), seed=0)
