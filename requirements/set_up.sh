@@ -36,7 +36,7 @@ elif ! [ -x "$environment/bin/pip" ]; then
 fi
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-install=("$environment/bin/python" -m pip install --quiet --no-deps)
+install=("$environment/bin/python" -m pip install --quiet --quiet --no-deps)
 step "installing $torch"
 # Where pip's own index lacks the CPU build, PyTorch's has it. Only this package is looked up there.
 "${install[@]}" "$torch" 2>/dev/null ||

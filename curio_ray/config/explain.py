@@ -28,12 +28,12 @@ _BOUNDS = {
 }
 
 
-def explain(details: ErrorDetails, root: type[BaseModel], prefix: str = "") -> str:
+def explain(details: ErrorDetails, root: type[BaseModel] | None, prefix: str = "") -> str:
     """One error as "field.path: what is wrong; what to write".
 
     Args:
         details: the error, as `ValidationError.errors()` gives it.
-        root: the model that was validated, to look up the names of its fields.
+        root: the model that was validated, where it is known: it tells the names of the fields.
         prefix: the path of that model in the whole config.
     """
     location, kind = details["loc"], details["type"]
@@ -44,7 +44,8 @@ def explain(details: ErrorDetails, root: type[BaseModel], prefix: str = "") -> s
     if kind == "extra_forbidden":
         known = _fields_at(root, location[:-1])
         close = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"write one of: {', '.join(known)}"
+        hint = f"write one of: {', '.join(known)}" if known else "remove it or correct its name"
+        hint = f"did you mean {close[0]}?" if close else hint
         return f"{path}: there is no such field; {hint}"
     if kind == "missing":
         return f"{path}: is missing; write {_what_belongs(root, location)}"
@@ -77,7 +78,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _what_belongs(root: type[BaseModel], location: Sequence[int | str]) -> str:
+def _what_belongs(root: type[BaseModel] | None, location: Sequence[int | str]) -> str:
     if fields := _fields_at(root, location):
         return f"a section with {', '.join(fields)}"
     section = _section_at(root, location[:-1])
@@ -87,12 +88,12 @@ def _what_belongs(root: type[BaseModel], location: Sequence[int | str]) -> str:
     return "a value for it"
 
 
-def _fields_at(root: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+def _fields_at(root: type[BaseModel] | None, location: Sequence[int | str]) -> list[str]:
     section = _section_at(root, location)
     return list(section.model_fields) if _is_model(section) else []
 
 
-def _section_at(root: type[BaseModel], location: Sequence[int | str]) -> Any:
+def _section_at(root: type[BaseModel] | None, location: Sequence[int | str]) -> Any:
     section: Any = root
     for part in location:
         if _is_model(section) and str(part) in section.model_fields:

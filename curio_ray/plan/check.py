@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+from curio_ray.config.resources import DRIVER_CPUS, bundles
 from curio_ray.errors import ConfigError
 from curio_ray.plan.machine import Machine
 from curio_ray.plan.memory import GIB, MemoryPart
@@ -23,7 +25,11 @@ def check_plan(plan: Plan, machine: Machine) -> None:
     """
     problems = [*_context_problems(plan), *_cache_problems(plan)]
     if plan.config.cluster.address is None:
-        problems += [*_gpu_problems(plan, machine), *_memory_problems(plan, machine)]
+        problems += [
+            *_cpu_problems(plan, machine),
+            *_gpu_problems(plan, machine),
+            *_memory_problems(plan, machine),
+        ]
     if problems:
         raise ConfigError("the run cannot work:\n  " + "\n  ".join(problems))
 
@@ -76,6 +82,18 @@ def _cache_problems(plan: Plan) -> Iterator[str]:
                 f"{server.max_model_len} takes {one:.3g} GiB; write {one * 1.1:.2g} or more "
                 f"instead of {server.kv_cache_gib:g}"
             )
+
+
+def _cpu_problems(plan: Plan, machine: Machine) -> Iterator[str]:
+    wanted = DRIVER_CPUS + sum(each.count * each.cpus for each in bundles(plan.config))
+    offered = plan.config.cluster.cpus or machine.cores
+    # Ray would leave the last actors waiting, without a word, until a deadline passes
+    if wanted > offered:
+        yield (
+            f"cluster.cpus: the actors ask for {wanted:g} logical CPUs and Ray would offer "
+            f"{offered}; write {math.ceil(wanted)}, or lower learner.threads, learner.ranks, "
+            "servers.*.replicas or rollout.runners"
+        )
 
 
 def _gpu_problems(plan: Plan, machine: Machine) -> Iterator[str]:

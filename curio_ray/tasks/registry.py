@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from pydantic import ValidationError
 
+from curio_ray.config.explain import explain
 from curio_ray.config.run import TaskConfig
 from curio_ray.errors import ConfigError
 from curio_ray.tasks.base import Task
@@ -34,7 +35,8 @@ def make_task(config: TaskConfig, seed: int) -> Task:
     try:
         return task_class(seed, **config.options)  # type: ignore[call-arg]
     except ValidationError as error:
-        raise ConfigError("\n".join(_explanations(error))) from error
+        lines = [explain(details, None, "task.options") for details in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
 
 
 def task_names() -> list[str]:
@@ -71,15 +73,3 @@ def _load(name: str, entry: EntryPoint) -> type[Task]:
             f"task.name: '{name}' is not a task; name a subclass of curio_ray.tasks.base.Task"
         )
     return loaded
-
-
-def _explanations(error: ValidationError) -> list[str]:
-    lines = []
-    for details in error.errors():
-        path = ".".join(["task.options", *(str(part) for part in details["loc"])])
-        if details["type"] == "extra_forbidden":
-            lines.append(f"{path}: the task has no such option; remove it or correct its name")
-            continue
-        message = details["msg"].removeprefix("Value error, ")
-        lines.append(f"{path}: {message[:1].lower()}{message[1:]}, not {details['input']!r}")
-    return lines

@@ -56,6 +56,10 @@ BAD = {
         "servers.world.gpus=64",
         "servers.world.gpus: 1 x 64 GPUs are asked for and this machine has ",
     ),
+    "more logical CPUs than Ray would have": (
+        "rollout.runners=500",
+        "cluster.cpus: the actors ask for ",
+    ),
     "wrong type": ("seed=one", "seed: 'one' does not work; write a whole number"),
     "empty section": ("learner=null", "learner: is empty; write a section"),
     "bfloat16 without ZeRO": (
