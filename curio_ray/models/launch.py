@@ -79,6 +79,10 @@ class ServerSet:
             raise DeadlineError(
                 f"the servers {', '.join(self.names)} gave no statistics within {deadline_s:g} s"
             ) from error
+        except RayError as error:
+            raise ServerError(
+                f"one of the servers {', '.join(self.names)} died: {error}"
+            ) from error
 
     def shutdown(self) -> None:
         """End every server: politely, then for good after `SHUTDOWN_DEADLINE_S` seconds."""

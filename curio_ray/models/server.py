@@ -35,7 +35,7 @@ class ModelServer:
         seed: int = 0,
         replica: int = 0,
     ) -> None:
-        set_process_environment(config)
+        set_process_environment(config, transfer_backend)
         self.name = name
         self.config = config
         self.replica = replica

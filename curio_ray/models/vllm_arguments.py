@@ -18,7 +18,7 @@ MAX_LABELS = 128
 CPU_BATCH_TOKENS = 4096
 
 
-def set_process_environment(config: ServerConfig) -> None:
+def set_process_environment(config: ServerConfig, transfer_backend: str | None = None) -> None:
     """Set what torch and vLLM read when they are imported; call before either is.
 
     With more OpenMP threads than cores each operator waits at a barrier for a core. Without
@@ -32,6 +32,9 @@ def set_process_environment(config: ServerConfig) -> None:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
+    if transfer_backend == "ipc":
+        # IPC handles hold Python objects, which vLLM passes on to its own process only so.
+        os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
     if on_cpu:
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
@@ -59,6 +62,8 @@ def engine_arguments(
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
     }
+    if config.tensor_parallel > 1:
+        arguments["distributed_executor_backend"] = "mp"
     if config.gpus == 0:
         # After a partial prefill vLLM winds a seeded request's generator back, which a CPU
         # generator cannot do: the engine would die.

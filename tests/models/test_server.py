@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -22,7 +23,11 @@ PROMPT = [int(i) for i in torch.arange(70) * 7 % 50 + 5]
 
 @pytest.fixture(scope="module")
 def running(make_running: Callable[..., Running]) -> Running:
-    return make_running()
+    return make_running("servers.policy.replicas=2")
+
+
+def policy_statistics(running: Running) -> list[dict[str, Any]]:
+    return [each for each in running.servers.stats() if each["server"] == "policy"]
 
 
 def test_a_server_whose_model_is_missing_names_the_field(
@@ -208,13 +213,39 @@ def test_weight_files_are_gone_after_a_push(running: Running, learner: LearnerOf
     assert not [name for name in info["files"] if Path(name).exists()]
 
 
-def test_statistics_count_requests_tokens_and_busy_time(running: Running) -> None:
-    before = running.servers.stats()[0]
+def test_an_update_reaches_every_replica(running: Running, learner: LearnerOfOneModel) -> None:
+    push_weights(learner, running.servers, "policy", 11, running.config.weights)
+    assert [replica["weight_version"] for replica in policy_statistics(running)] == [11, 11]
+
+
+def test_the_requests_of_one_dialogue_go_to_one_replica(running: Running) -> None:
+    async def converse(client: ServerClient) -> None:
+        for _ in range(5):
+            await client.generate(GenerateRequest(PROMPT), "one dialogue")
+
+    before = [replica["requests"] for replica in policy_statistics(running)]
+    running.with_client(converse)
+    after = [replica["requests"] for replica in policy_statistics(running)]
+    assert sorted(b - a for a, b in zip(before, after, strict=True)) == [0, 5]
+
+
+def test_statistics_count_requests_and_tokens(running: Running) -> None:
+    before = policy_statistics(running)
     running.ask([GenerateRequest(PROMPT, max_tokens=3)] * 4)
-    after = running.servers.stats()[0]
-    assert after["requests"] - before["requests"] == 4
-    assert after["sampled_tokens"] - before["sampled_tokens"] == 12
-    assert after["busy_seconds"] > before["busy_seconds"]
+    after = policy_statistics(running)
+    for name, expected in {"requests": 4, "sampled_tokens": 12, "prompt_tokens": 280}.items():
+        assert sum(b[name] - a[name] for a, b in zip(before, after, strict=True)) == expected
+
+
+def test_a_request_given_up_is_aborted_at_the_server(running: Running) -> None:
+    async def converse(client: ServerClient) -> None:
+        long = asyncio.create_task(client.generate(GenerateRequest(PROMPT, max_tokens=440), "a"))
+        await client.generate(GenerateRequest(PROMPT), "a")
+        long.cancel()
+        await client.generate(GenerateRequest(PROMPT), "a")
+
+    running.with_client(converse)
+    assert [replica["unfinished_requests"] for replica in policy_statistics(running)] == [0, 0]
 
 
 def test_a_killed_server_fails_every_pending_request_by_name(running: Running) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from curio_ray.errors import PreflightError
 from curio_ray.models.weight_transfer.buckets import NamedTensors, buckets
 
 SHARED_MEMORY_FOLDER = Path("/dev/shm")
@@ -29,6 +30,9 @@ class SharedMemorySender:
         """Write the files of one version; returns `{"files": [...]}`.
 
         Files of earlier versions are removed: their push has ended, well or not.
+
+        Raises:
+            PreflightError: shared memory is too small for the weights.
         """
         if self._rank != 0:
             for _ in named_tensors:
@@ -39,6 +43,7 @@ class SharedMemorySender:
         unfinished.mkdir(parents=True)
         names = []
         for number, bucket in enumerate(buckets(named_tensors)):
+            self._check_space(sum(tensor.nbytes for tensor in bucket.values()))
             names.append(f"{number:05d}.safetensors")
             save_file(bucket, unfinished / names[-1])
         folder = unfinished.rename(self._root / str(version))
@@ -48,6 +53,14 @@ class SharedMemorySender:
         """Remove every file of this run."""
         if self._rank == 0:
             self._clear()
+
+    def _check_space(self, needed: int) -> None:
+        free = shutil.disk_usage(self._root).free
+        if free < needed:
+            raise PreflightError(
+                f"{self._root.parent}: {free >> 20} MiB are free and the policy's weights need "
+                f"{needed >> 20} MiB more; enlarge it (in Docker: --shm-size)"
+            )
 
     def _clear(self) -> None:
         if self._root.exists():
