@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from rich.box import SIMPLE
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -56,7 +57,7 @@ class ProgressDisplay:
 
     def say(self, text: str) -> None:
         """One line that stays."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def phase(self, text: str) -> None:
         """A new phase begins, such as "starting servers"; the last one is over."""
@@ -78,13 +79,16 @@ class ProgressDisplay:
         if self._console.is_terminal:
             self._refresh()
         elif number % self._plain_every == 0 or number in (1, self._iterations):
-            self.say(f"iteration {number}/{self._iterations}  {self._figures()}  {self._left()}")
+            line = f"iteration {number}/{self._iterations}  {self._figures()}   {self._left()}"
+            self.say(line.rstrip())
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Show the run's summary."""
         self._close_phase()
         self._current = None
-        table = Table(title="Result on held-out users", title_justify="left", title_style="bold")
+        table = Table(
+            title="Result on held-out users", title_justify="left", title_style="bold", box=SIMPLE
+        )
         for column in ("", "before", "after"):
             table.add_column(column, justify="left" if not column else "right")
         for name, key in (("success", "success"), ("belief in the true type", "belief")):

@@ -1,0 +1,46 @@
+"""What the display says where there is no terminal."""
+
+import io
+
+from rich.console import Console
+
+from curio_ray.progress import ProgressDisplay, clock
+
+METRICS = {"dialogues_per_second": 12.34, "success": 0.25, "belief": 0.5, "kl": 0.01}
+
+
+def lines_of(iterations: int, plain_every: int) -> list[str]:
+    text = io.StringIO()
+    with ProgressDisplay(Console(file=text), iterations, plain_every) as progress:
+        progress.phase("starting servers")
+        for number in range(1, iterations + 1):
+            progress.iteration({"iteration": number, **METRICS})
+    return text.getvalue().splitlines()
+
+
+def test_a_phase_is_said_when_it_begins_and_when_it_is_over():
+    lines = lines_of(iterations=1, plain_every=5)
+    assert lines[0] == "starting servers ..."
+    assert lines[1].startswith("starting servers: done after ")
+
+
+def test_one_line_per_few_iterations_with_first_and_last():
+    numbers = [line.split()[1] for line in lines_of(12, 5) if line.startswith("iteration")]
+    assert numbers == ["1/12", "5/12", "10/12", "12/12"]
+
+
+def test_a_line_shows_speed_success_belief_and_kl():
+    (line,) = [line for line in lines_of(1, 5) if line.startswith("iteration")]
+    for words in ("dialogues/s 12.3", "success 0.25", "belief in true type 0.50", "KL 0.010"):
+        assert words in line
+
+
+def test_a_missing_figure_is_a_dash():
+    text = io.StringIO()
+    with ProgressDisplay(Console(file=text), 1) as progress:
+        progress.iteration({"iteration": 1, "success": None})
+    assert "success -" in text.getvalue()
+
+
+def test_clock_shows_hours_only_where_there_are_any():
+    assert (clock(9.6), clock(125), clock(3725)) == ("0:10", "2:05", "1:02:05")
