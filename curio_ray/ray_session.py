@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import ray
 
 from curio_ray.config import RunConfig
 
 
-def connect_to_ray(config: RunConfig) -> None:
-    """Join the cluster that the config names, or start Ray on this machine for the run alone."""
+def connect_to_ray(config: RunConfig) -> Path:
+    """Join the cluster that the config names, or start Ray on this machine for the run alone.
+
+    Returns:
+        The folder of this Ray session, where the logs of its processes lie.
+    """
     cluster = config.cluster
     if cluster.address is not None:
-        ray.init(address=cluster.address, log_to_driver=False)
-        return
-    ray.init(
+        joined = ray.init(address=cluster.address, log_to_driver=False)
+        return Path(joined.address_info["session_dir"])
+    started = ray.init(
         address="local",
         num_cpus=cluster.cpus,
         include_dashboard=cluster.dashboard,
         dashboard_port=cluster.dashboard_port if cluster.dashboard else None,
         log_to_driver=False,
     )
+    return Path(started.address_info["session_dir"])

@@ -13,6 +13,7 @@ from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.config import RunConfig
 from curio_ray.errors import CheckpointError
 from curio_ray.evaluation.held_out import held_out_metrics
+from curio_ray.log_files import link_process_logs
 from curio_ray.process_memory import MemorySampler
 from curio_ray.progress import ProgressDisplay
 from curio_ray.ray_session import connect_to_ray
@@ -39,7 +40,7 @@ def train(
     started_at = psutil.Process().create_time()
     with MemorySampler() as memory:
         progress.phase("starting Ray")
-        connect_to_ray(config)
+        link_process_logs(run.logs, connect_to_ray(config))
         stop.listen()
         try:
             algorithm = _build(config, progress)

@@ -12,7 +12,7 @@ from curio_ray.plan.models import BYTES, Model, ModelSize
 
 GIB = 2**30
 # What a process of each kind takes before any model: interpreter, libraries, buffers.
-PROCESS_GIB = {"server": 0.9, "learner": 1.0, "runner": 0.45, "driver": 0.6, "Ray": 0.5}
+PROCESS_GIB = {"server": 0.85, "learner": 0.6, "runner": 0.45, "driver": 0.5, "Ray": 0.4}
 
 Place = Literal["memory", "GPU"]
 
