@@ -1,0 +1,57 @@
+"""`curio train` where a run already is, and where none is."""
+
+from pathlib import Path
+
+POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
+
+
+def earlier_run(folder: Path, checkpoint: bool) -> Path:
+    run = folder / "runs" / "pocket"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text(POCKET.read_text())
+    (run / "metrics.jsonl").write_text('{"iteration": 0}\n')
+    if checkpoint:
+        (run / "checkpoints" / "iteration-000020").mkdir(parents=True)
+    return run
+
+
+def test_an_earlier_run_is_not_overwritten_and_can_be_continued(curio, tmp_path):
+    earlier_run(tmp_path, checkpoint=True)
+    ended = curio("train", str(POCKET))
+    assert ended.code == 2
+    assert "curio train --resume runs/pocket" in ended.error
+    assert "--output runs/pocket.1" in ended.error
+    assert ended.heavy_modules == []
+
+
+def test_an_earlier_run_without_checkpoint_is_not_offered_to_be_continued(curio, tmp_path):
+    earlier_run(tmp_path, checkpoint=False)
+    ended = curio("train", str(POCKET))
+    assert ended.code == 2
+    assert "--resume" not in ended.error
+
+
+def test_resuming_nothing_is_an_error(curio):
+    ended = curio("train", "--resume", "runs/none")
+    assert ended.code == 2
+    assert "runs/none: is not a run folder" in ended.error
+
+
+def test_resuming_without_a_checkpoint_is_an_error(curio, tmp_path):
+    earlier_run(tmp_path, checkpoint=False)
+    ended = curio("train", "--resume", "runs/pocket")
+    assert ended.code == 2
+    assert "runs/pocket: holds no complete checkpoint" in ended.error
+
+
+def test_resuming_with_another_config_is_an_error(curio, tmp_path):
+    earlier_run(tmp_path, checkpoint=True)
+    ended = curio("train", "--resume", "runs/pocket", "--set", "seed=3")
+    assert ended.code == 2
+    assert "--set seed=3: a resumed run keeps its config" in ended.error
+
+
+def test_evaluating_nothing_is_an_error(curio):
+    ended = curio("evaluate", "runs/none")
+    assert ended.code == 2
+    assert "runs/none: there is no such folder" in ended.error
