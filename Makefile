@@ -1,7 +1,8 @@
 # make train   train the pocket run on this machine; the first call sets up .venv
 # make test    ruff, mypy and pytest
 # make lint    ruff and mypy alone
-# make lock    renew requirements/cpu.txt (needs uv)
+# make lock    renew requirements/cpu.txt (needs uv; UV_FLAGS= where pip's own index has torch's
+#              CPU build)
 # make docs    renew docs/configuration.md
 # make clean   remove the environment and caches, never the runs
 #
@@ -10,6 +11,7 @@
 SHELL := bash
 VENV := .venv
 PYTHON ?=
+UV_FLAGS ?= --torch-backend cpu
 CONFIG ?= configs/pocket.yaml
 READY := $(VENV)/.ready
 
@@ -32,7 +34,7 @@ lint: $(READY)
 	@$(VENV)/bin/mypy
 
 lock:
-	uv pip compile requirements/cpu.in --override requirements/overrides.txt --python-version 3.11 \
+	uv pip compile requirements/cpu.in --override requirements/overrides.txt --python-version 3.11 $(UV_FLAGS) \
 	    --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	    --output-file requirements/cpu.txt
 
