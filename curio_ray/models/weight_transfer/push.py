@@ -105,8 +105,10 @@ def _on_replicas(
             "raise weights.deadline_s, or look for a stuck server in its log"
         ) from error
     except RayError as error:
-        cause = getattr(error, "cause", None) or error
-        raise ServerError(f"server '{server}' failed in {method}: {cause}") from error
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, ServerError):
+            raise ServerError(str(cause)) from error
+        raise ServerError(f"server '{server}' failed in {method}: {cause or error}") from error
 
 
 def _free_port() -> int:
