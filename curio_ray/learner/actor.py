@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from curio_ray.config.run import RunConfig
 from curio_ray.learner.batch import SequenceScore, TrainingSequence
-from curio_ray.models.locate import locate_model
 
 if TYPE_CHECKING:
     from curio_ray.learner.engine import LearnerEngine
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
 class LearnerRank:
     """A `LearnerEngine` in its own process, with the sender of its weights."""
 
-    def __init__(self, config: RunConfig, rank: int) -> None:
+    def __init__(self, config: RunConfig, model_path: str, rank: int) -> None:
         self._config = config
+        self._model_path = model_path
         self._rank = rank
         self._engine: LearnerEngine | None = None
         self._sender: WeightSender | None = None
@@ -49,8 +49,6 @@ class LearnerRank:
             `start_seconds` and the number of `parameters` of the language model.
         """
         started = time.perf_counter()
-        policy = self._config.roles.policy
-        model_path = locate_model(self._config.servers[policy.server].model)
         import torch
 
         from curio_ray.learner.deepspeed_setup import join_process_group
@@ -66,7 +64,12 @@ class LearnerRank:
             backend="nccl" if config.gpus_per_rank else "gloo",
             deadline_s=config.start_deadline_s,
         )
-        self._engine = LearnerEngine(model_path, config, policy.temperature, self._config.seed)
+        self._engine = LearnerEngine(
+            self._model_path,
+            config,
+            self._config.roles.policy.temperature,
+            self._config.seed,
+        )
         return {
             "start_seconds": time.perf_counter() - started,
             "parameters": self._engine.policy_parameters,

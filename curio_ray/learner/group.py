@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from curio_ray.learner.actor import LearnerRank
 from curio_ray.learner.batch import SequenceScore, TrainingSequence, check_finite
 from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.rank_calls import wait_for_ranks
-
-logger = logging.getLogger(__name__)
+from curio_ray.models.locate import locate_model
 
 CLOSE_DEADLINE_S = 5.0
 
@@ -30,12 +28,14 @@ class LearnerGroup:
     must be set up again.
 
     Raises:
-        ConfigError: precision and ZeRO stage do not go together.
+        ConfigError: precision and ZeRO stage do not go together, or there is no such model.
     """
 
     def __init__(self, config: RunConfig) -> None:
         deepspeed_config(config.learner)
         self._config = config
+        # Found here, since a rank may run in another folder.
+        self._model_path = locate_model(config.servers[config.roles.policy.server].model)
         self._started: list[ray.ObjectRef] = []
         self.ranks: list[Any] = []
 
@@ -44,7 +44,8 @@ class LearnerGroup:
         self.shutdown()
         actor_class = ray.remote(LearnerRank).options(**self._resources())
         self.ranks = [
-            actor_class.remote(self._config, rank) for rank in range(self._config.learner.ranks)
+            actor_class.remote(self._config, self._model_path, rank)
+            for rank in range(self._config.learner.ranks)
         ]
         rendezvous = self.ranks[0].rendezvous.remote()
         self._started = [rank.start.remote(rendezvous) for rank in self.ranks]
@@ -103,7 +104,7 @@ class LearnerGroup:
 
     def save(self, folder: str | Path) -> None:
         """Write the whole training state; every rank writes its part."""
-        self._call("save", str(folder))
+        self._call("save", _absolute(folder))
 
     def load(self, folder: str | Path) -> None:
         """Take up a training state saved by a group of the same shape.
@@ -111,11 +112,11 @@ class LearnerGroup:
         Raises:
             CheckpointError: the state is missing or of another shape; the message says which.
         """
-        self._call("load", str(folder))
+        self._call("load", _absolute(folder))
 
     def export_policy(self, folder: str | Path) -> None:
         """Write the policy as a Hugging Face folder."""
-        self._call("export_policy", str(folder))
+        self._call("export_policy", _absolute(folder))
 
     def shutdown(self) -> None:
         """End every rank; returns at once where there is none."""
@@ -156,3 +157,7 @@ class LearnerGroup:
     def _resources(self) -> dict[str, Any]:
         bundle = learner_bundle(self._config)
         return {"num_cpus": bundle.cpus, "num_gpus": bundle.gpus, "max_restarts": 0}
+
+
+def _absolute(folder: str | Path) -> str:
+    return str(Path(folder).resolve())
