@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -138,7 +139,7 @@ def evaluate(
             config.seed if seed is None else seed,
             progress.phase,
         )
-    Console().print(_result_table(str(checkpoint), result))
+    Console().print(_result_table("Held-out users", result))
 
 
 @app.command(name="plan")
@@ -209,8 +210,13 @@ def _override(field: str, value: object) -> list[str]:
 
 
 def _result_table(title: str, result: dict[str, Any]) -> Table:
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=title, title_justify="left", show_header=False, box=SIMPLE)
     for name, value in result.items():
-        shown = f"{value:.3f}" if isinstance(value, float) else str(value)
-        table.add_row(name.replace("_", " "), shown)
+        table.add_row(name, _shown(value))
     return table
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "  ".join(_shown(item) for item in value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
