@@ -7,6 +7,7 @@ from pathlib import Path
 import ray
 
 from curio_ray.config import RunConfig
+from curio_ray.errors import PreflightError
 
 
 def connect_to_ray(config: RunConfig) -> Path:
@@ -14,10 +15,19 @@ def connect_to_ray(config: RunConfig) -> Path:
 
     Returns:
         The folder of this Ray session, where the logs of its processes lie.
+
+    Raises:
+        PreflightError: no cluster answers at the address.
     """
     cluster = config.cluster
     if cluster.address is not None:
-        joined = ray.init(address=cluster.address, log_to_driver=False)
+        try:
+            joined = ray.init(address=cluster.address, log_to_driver=False)
+        except ConnectionError as error:
+            raise PreflightError(
+                f"cluster.address: no Ray cluster answers at {cluster.address}; start one with "
+                "'ray start --head', or leave the address out to start Ray for this run alone"
+            ) from error
         return Path(joined.address_info["session_dir"])
     started = ray.init(
         address="local",

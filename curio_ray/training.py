@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -79,9 +78,10 @@ def _run(
     while algorithm.trainer.iteration < config.training.iterations:
         algorithm.train()
         _log(algorithm, run, progress)
-        if _checkpoint_is_due(algorithm, config, stop):
-            save_checkpoint(algorithm, run)
-        if stop.requested:
+        stopping = stop.requested
+        if stopping or _checkpoint_is_due(algorithm, config):
+            _save_checkpoint(algorithm, run)
+        if stopping:
             return None
     after = _evaluate(algorithm, config, run, progress, "after training")
     return {
@@ -128,15 +128,11 @@ def _log(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> None:
     progress.iteration({"iteration": iteration.number, **iteration.metrics})
 
 
-def _checkpoint_is_due(algorithm: Curio, config: RunConfig, stop: StopRequest) -> bool:
+def _checkpoint_is_due(algorithm: Curio, config: RunConfig) -> bool:
     number = algorithm.trainer.iteration
-    last = number == config.training.iterations
-    return stop.requested or last or number % config.training.checkpoint_every == 0
+    return number == config.training.iterations or number % config.training.checkpoint_every == 0
 
 
-def save_checkpoint(algorithm: Curio, run: RunFolder) -> Path:
-    """Write a whole checkpoint of the algorithm into the run folder."""
-    number = algorithm.trainer.iteration
-    with run.checkpoint(number) as folder:
+def _save_checkpoint(algorithm: Curio, run: RunFolder) -> None:
+    with run.checkpoint(algorithm.trainer.iteration) as folder:
         algorithm.save_to_path(str(folder.absolute()))
-    return run.path / "checkpoints" / folder.name

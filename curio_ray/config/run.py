@@ -68,8 +68,6 @@ class ClusterConfig(Section):
     """Whether the run's own Ray shows its web page."""
     dashboard_port: Annotated[int, Field(ge=1024, le=65535)] = 8265
     """Port of that page."""
-    start_deadline_s: Seconds = 120
-    """Seconds within which Ray must be up."""
 
 
 class RunConfig(Section):

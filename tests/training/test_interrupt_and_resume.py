@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import REPOSITORY, SHORT, curio, overrides  # type: ignore[import-not-found]
+from short_runs import REPOSITORY, SHORT, curio, overrides
 
 from curio_ray.run_folder import RunFolder
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import ray
-from conftest import REPOSITORY, SHORT  # type: ignore[import-not-found]
 from ray import tune
+from short_runs import REPOSITORY, SHORT
 
 from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.errors import ConfigError
