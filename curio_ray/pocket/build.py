@@ -40,12 +40,15 @@ def build(output: Path, seed: int = 0, threads: int = 1) -> None:
 
 def save_model(network: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write the standard Hugging Face files, so that `folder` is never half written."""
-    unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
+    unfinished, old = (
+        folder.with_name(f".{folder.name}-{os.getpid()}-{x}") for x in ("new", "old")
+    )
     network.save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
     if folder.exists():
-        shutil.rmtree(folder)
+        folder.rename(old)
     unfinished.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_card(output: Path, seed: int) -> None:

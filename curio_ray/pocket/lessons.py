@@ -15,7 +15,7 @@ from curio_ray.pocket.render import Renderer
 from curio_ray.pocket.train import Lesson, Schedule, train
 from curio_ray.pocket.world_examples import belief_example, environment_example, judgement_example
 
-WORLD_SCHEDULE = Schedule(steps=700)
+WORLD_SCHEDULE = Schedule(steps=900)
 POLICY_SCHEDULE = Schedule(steps=500)
 
 
@@ -28,11 +28,11 @@ def train_world(
     curriculum = Curriculum(renderer)
 
     def draw() -> Sequence[Lesson]:
-        size = curriculum.persona_size
+        size, longest = curriculum.persona_size, curriculum.longest_conversation
         return [
-            [environment_example(generator, renderer, size) for _ in range(24)],
-            [belief_example(generator, renderer) for _ in range(32)],
-            [judgement_example(generator, renderer) for _ in range(8)],
+            [environment_example(generator, renderer, size) for _ in range(16)],
+            [belief_example(generator, renderer, longest) for _ in range(40)],
+            [judgement_example(generator, renderer, longest) for _ in range(40)],
         ]
 
     train(network, schedule, draw, curriculum)

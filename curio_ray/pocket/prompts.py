@@ -18,9 +18,9 @@ USER_MODEL_PROMPT = ReadingPrompt(
 def reward_model_prompt(ideal: str) -> ReadingPrompt:
     """The judge's prompt for a user whose ideal strategy is known."""
     return ReadingPrompt(
-        instruction=words.reward_model_instruction(ideal),
+        instruction=words.REWARD_MODEL_INSTRUCTION,
         policy_name=words.POLICY_NAME,
         user_name=words.USER_NAME,
-        question=words.REWARD_MODEL_QUESTION,
+        question=words.reward_model_question(ideal),
         labels=words.REWARD_MODEL_LABELS,
     )

@@ -26,8 +26,8 @@ def vocabulary() -> list[str]:
         words.persona_instruction({}),
         words.USER_MODEL_INSTRUCTION,
         words.USER_MODEL_QUESTION,
-        words.reward_model_instruction("ideal"),
-        words.REWARD_MODEL_QUESTION,
+        words.REWARD_MODEL_INSTRUCTION,
+        words.reward_model_question("ideal"),
         *(words.policy_instruction(number + 1) for number in range(words.MAX_QUESTIONS)),
     ]
     roles = (f"{words.POLICY_NAME} :", f"{words.USER_NAME} :", *words.REWARD_MODEL_LABELS)

@@ -89,7 +89,7 @@ def train(
 ) -> None:
     """Run the schedule on the lessons of `draw`, one update each time.
 
-    A curriculum watches the first lesson; its steps come before the schedule's and do not count.
+    A curriculum's steps come before the schedule's and do not count.
 
     Raises:
         RuntimeError: the curriculum does not end within ten times the schedule's steps.
@@ -102,7 +102,7 @@ def train(
         if curriculum is None or curriculum.finished:
             counted += 1
         else:
-            curriculum.observe(*answers[0])
+            curriculum.observe(answers)
         if done % LOG_EVERY == 0:
             losses = [float(functional.cross_entropy(*answer)) for answer in answers]
             text = " ".join(f"{loss:.3f}" for loss in losses)

@@ -27,7 +27,7 @@ USER_NAME = "user"
 
 USER_MODEL_INSTRUCTION = "guess the ideal exercise ."
 USER_MODEL_QUESTION = "which exercise fits ?"
-REWARD_MODEL_QUESTION = "does it fit ?"
+REWARD_MODEL_INSTRUCTION = "judge the exercise ."
 REWARD_MODEL_LABELS = ("no", "yes")
 
 
@@ -42,9 +42,9 @@ def persona_instruction(persona: Persona) -> str:
     return f"you are the user . {facts}"
 
 
-def reward_model_instruction(ideal: str) -> str:
-    """What the reward model is told before it reads a dialogue."""
-    return f"judge : ideal {ideal} ."
+def reward_model_question(ideal: str) -> str:
+    """What the reward model is asked; the ideal stands next to the recommendation it judges."""
+    return f"ideal {ideal} : does it fit ?"
 
 
 def question(attribute: str) -> str:

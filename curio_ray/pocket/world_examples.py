@@ -10,7 +10,7 @@ from curio_ray.pocket.examples import ChatExample, Example, one_hot, over_words
 from curio_ray.pocket.posterior import posterior
 from curio_ray.pocket.prompts import USER_MODEL_PROMPT, reward_model_prompt
 from curio_ray.pocket.render import Renderer, Utterance
-from curio_ray.pocket.world import STRATEGIES, Persona, draw_persona, ideal_strategy
+from curio_ray.pocket.world import STRATEGIES, Persona, draw_persona
 from curio_ray.tasks.base import Message
 
 
@@ -48,10 +48,10 @@ def environment_dialogue(renderer: Renderer, persona: Persona, said: list[str]) 
     return dialogue.finish()
 
 
-def belief_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+def belief_example(generator: np.random.Generator, renderer: Renderer, longest: int) -> Example:
     """A transcript and the exact posterior; a recommendation at its end must not move it."""
     persona = draw_persona(generator)
-    dialogue = _conversation(generator, persona)
+    dialogue = _conversation(generator, persona, longest)
     ending = generator.random()
     said = words.recommendation(pick(generator, STRATEGIES))
     if ending < 0.2:
@@ -70,22 +70,23 @@ def belief_dialogue(renderer: Renderer, dialogue: list[Utterance]) -> Example:
     return Example(ids, [len(ids) - 1], [target])
 
 
-def judgement_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+def judgement_example(generator: np.random.Generator, renderer: Renderer, longest: int) -> Example:
     """A finished dialogue and whether its recommendation is the ideal one.
 
-    The ideal is mostly the persona's, sometimes any, so that only the recommendation counts.
+    The ideal is any strategy, whatever the persona, so that only the recommendation counts. Half
+    of the dialogues are short: that is where comparing is learned.
     """
-    persona = draw_persona(generator)
-    ideal = ideal_strategy(persona) if generator.random() < 0.7 else pick(generator, STRATEGIES)
-    dialogue = _conversation(generator, persona)
+    dialogue = _conversation(
+        generator, draw_persona(generator), longest if generator.random() < 0.5 else 0
+    )
+    ideal, other = (str(name) for name in generator.choice(STRATEGIES, size=2, replace=False))
     kind = generator.random()
-    if kind < 0.45:
+    if kind < 0.5:
         last = words.recommendation(ideal)
-    elif kind < 0.9:
-        last = words.recommendation(pick(generator, STRATEGIES))
-    elif kind < 0.95:
-        first, second = pick(generator, STRATEGIES), pick(generator, STRATEGIES)
-        last = f"{words.recommendation(first)} {words.recommendation(second)}"
+    elif kind < 0.92:
+        last = words.recommendation(other)
+    elif kind < 0.97:
+        last = f"{words.recommendation(ideal)} {words.recommendation(other)}"
     else:
         last = odd_utterance(generator)
     return judgement_dialogue(renderer, [*dialogue, ("policy", last)], ideal)
@@ -99,7 +100,11 @@ def judgement_dialogue(renderer: Renderer, dialogue: list[Utterance], ideal: str
     return Example(ids, [len(ids) - 1], [one_hot(label, renderer.vocabulary_size)])
 
 
-def _conversation(generator: np.random.Generator, persona: Persona) -> list[Utterance]:
-    relevant, background = generator.integers(0, 6, size=2)
-    attributes = mixed_attributes(generator, int(relevant), int(background))
+def _conversation(
+    generator: np.random.Generator, persona: Persona, longest: int
+) -> list[Utterance]:
+    """Every number of relevant answers is equally likely, as far as `longest` allows."""
+    relevant = int(generator.integers(0, min(5, longest) + 1))
+    background = int(generator.integers(0, min(5, longest - relevant) + 1))
+    attributes = mixed_attributes(generator, relevant, background)
     return converse(generator, persona, attributes, oddity=0.15)

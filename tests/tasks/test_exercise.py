@@ -74,7 +74,7 @@ def test_only_the_ideal_strategy_alone_scores(task: ExerciseTask) -> None:
 
 def test_the_judge_is_told_the_users_ideal_strategy(task: ExerciseTask) -> None:
     user = task.users("train")[0]
-    assert STRATEGIES[user.type_index] in task.reward_model_prompt(user).instruction
+    assert STRATEGIES[user.type_index] in task.reward_model_prompt(user).question
 
 
 def test_relevant_questions_are_told_from_background_ones() -> None:
