@@ -16,6 +16,7 @@ from rich.table import Table
 import curio_ray
 from curio_ray.config import RunConfig, load_config
 from curio_ray.errors import ConfigError, CurioError
+from curio_ray.evaluation.checkpoint import policy_folder, serving
 from curio_ray.log_files import output_to_file
 from curio_ray.plan import Plan, check_plan, make_plan, read_machine
 from curio_ray.plan.check import check_models_are_here
@@ -99,8 +100,10 @@ def train(
             raise ConfigError("name a config, such as configs/pocket.yaml, or --resume RUN")
         config = load_config(config_file, [*changes, *_override("output", output)])
         path = config.output
-    _check(config, path)
+    plan = _check(config, path)
     console = Console()
+    for warning in plan.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
     if resume is None and aside and holds_a_run(path):
         moved = set_aside(path)
         console.print(f"an earlier run was moved to {moved}", highlight=False)
@@ -120,26 +123,26 @@ def evaluate(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the sampling; the run's by default.")
     ] = None,
+    overrides: Overrides = None,
+    address: Address = None,
 ) -> None:
     """Measure success and belief of a trained policy on held-out users."""
     checkpoint = find_checkpoint(path)
-    config = load_config(checkpoint / CONFIG_FILE)
-    _check(config, checkpoint)
+    changes = [*(overrides or []), *_override("cluster.address", address)]
+    config = serving(load_config(checkpoint / CONFIG_FILE, changes), policy_folder(checkpoint))
+    count = _count_users(_check(config, output=None), users)
     with (
         tempfile.TemporaryDirectory(prefix="curio-evaluate-") as logs,
         output_to_file(Path(logs)) as terminal,
         ProgressDisplay(Console(file=terminal)) as progress,
     ):
         progress.phase("loading libraries")
-        from curio_ray.evaluation.evaluate import evaluate_checkpoint
+        from curio_ray.evaluation.evaluate import evaluate_policy
 
-        result = evaluate_checkpoint(
-            checkpoint,
-            config.evaluation.users if users is None else users,
-            config.seed if seed is None else seed,
-            progress.phase,
-        )
-    Console().print(_result_table("Held-out users", result))
+        seed = config.seed if seed is None else seed
+        result = evaluate_policy(config, count, seed, progress.phase)
+    shown = {"checkpoint": str(checkpoint), **result}
+    Console().print(_result_table("Held-out users", shown))
 
 
 @app.command(name="plan")
@@ -166,12 +169,19 @@ def build(
     build_pocket(output, seed)
 
 
-def _check(config: RunConfig, path: Path) -> Plan:
+def _check(config: RunConfig, output: Path | None) -> Plan:
     plan = make_plan(config)
     check_plan(plan, read_machine())
     check_models_are_here(plan)
-    check_preflight(plan, path)
+    check_preflight(plan, output)
     return plan
+
+
+def _count_users(plan: Plan, asked: int | None) -> int:
+    available = len(plan.task.users("held_out"))
+    if asked is not None and asked > available:
+        raise ConfigError(f"--users: the run has {available} held-out users; write at most that")
+    return plan.evaluated_users if asked is None else asked
 
 
 def _train(run: RunFolder, resume: bool) -> None:
@@ -195,6 +205,7 @@ def _train(run: RunFolder, resume: bool) -> None:
         raise
     if summary is None:
         _say_how_to_resume(run)
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _say_how_to_resume(run: RunFolder) -> None:

@@ -20,18 +20,15 @@ _CHECKPOINT_BYTES_PER_PARAMETER = 24
 _LOGS_GIB = 0.5
 
 
-def check_preflight(plan: Plan, output: Path) -> None:
-    """Look at Python, ports, the output folder and the disk.
+def check_preflight(plan: Plan, output: Path | None) -> None:
+    """Look at Python, ports, the output folder and its disk; `output` is None where there is none.
 
     Raises:
         PreflightError: one line per problem, each with what to do.
     """
-    problems = [
-        *_python_problems(),
-        *_port_problems(plan.config),
-        *_folder_problems(output),
-        *_disk_problems(plan, output),
-    ]
+    problems = [*_python_problems(), *_port_problems(plan.config)]
+    if output is not None:
+        problems += [*_folder_problems(output), *_disk_problems(plan, output)]
     if problems:
         raise PreflightError("this machine cannot hold the run:\n  " + "\n  ".join(problems))
 

@@ -68,13 +68,13 @@ class ClusterConfig(Section):
     """Whether the run's own Ray shows its web page."""
     dashboard_port: Annotated[int, Field(ge=1024, le=65535)] = 8265
     """Port of that page."""
+    capacity_deadline_s: Seconds = 60
+    """Seconds to wait for the CPUs and GPUs that the run asks for."""
 
 
 class RunConfig(Section):
     """Everything that defines a run. Paths are relative to the folder of the command."""
 
-    name: str
-    """What the run is called."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of users, sampling and learning."""
     output: Path

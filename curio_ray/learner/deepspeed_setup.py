@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 from curio_ray.config.learner import LearnerConfig
-from curio_ray.errors import ConfigError
 
 REDUCE_BUCKET_ELEMENTS = 2**25
 
@@ -16,15 +15,7 @@ def deepspeed_config(config: LearnerConfig) -> dict[str, Any]:
     """The DeepSpeed config of a learner.
 
     Gradients accumulate over packs and the caller says which pack is the last.
-
-    Raises:
-        ConfigError: bfloat16 without ZeRO, where there are no float32 master weights to trust.
     """
-    if config.precision == "bfloat16" and config.zero_stage == 0:
-        raise ConfigError(
-            "learner.zero_stage: 0 keeps no reliable float32 master weights for bfloat16; "
-            "write 1 or higher, or learner.precision: float32"
-        )
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
@@ -62,11 +53,3 @@ def join_process_group(
     deepspeed.init_distributed(
         backend, auto_mpi_discovery=False, verbose=False, timeout=timedelta(seconds=deadline_s)
     )
-
-
-def leave_process_group() -> None:
-    """Leave the process group, where there is one."""
-    import torch.distributed
-
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()

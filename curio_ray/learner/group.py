@@ -13,7 +13,6 @@ from curio_ray.config.run import RunConfig
 from curio_ray.errors import LearnerError
 from curio_ray.learner.actor import LearnerRank
 from curio_ray.learner.batch import SequenceScore, TrainingSequence, check_finite
-from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.rank_calls import wait_for_ranks
 from curio_ray.models.locate import locate_model
 
@@ -28,11 +27,10 @@ class LearnerGroup:
     must be set up again.
 
     Raises:
-        ConfigError: precision and ZeRO stage do not go together, or there is no such model.
+        ConfigError: there is no such model.
     """
 
     def __init__(self, config: RunConfig) -> None:
-        deepspeed_config(config.learner)
         self._config = config
         # Found here, since a rank may run in another folder.
         self._model_path = locate_model(config.servers[config.roles.policy.server].model)

@@ -23,7 +23,7 @@ def check_plan(plan: Plan, machine: Machine) -> None:
     Raises:
         ConfigError: one line per problem, each naming a field and what to write.
     """
-    problems = [*_context_problems(plan), *_cache_problems(plan)]
+    problems = [*_rule_problems(plan), *_context_problems(plan), *_cache_problems(plan)]
     if plan.config.cluster.address is None:
         problems += [
             *_cpu_problems(plan, machine),
@@ -49,6 +49,15 @@ def check_models_are_here(plan: Plan) -> None:
     ]
     if problems and plan.config.cluster.address is None:
         raise ConfigError("\n  ".join(problems))
+
+
+def _rule_problems(plan: Plan) -> Iterator[str]:
+    by_rule = plan.config.rewards.task.source == "rule"
+    if by_rule and plan.task.rule_score(plan.task.users("train")[0], []) is None:
+        yield (
+            f"rewards.task.source: the task '{plan.config.task.name}' has no rule; "
+            "write reward_model"
+        )
 
 
 def _context_problems(plan: Plan) -> Iterator[str]:

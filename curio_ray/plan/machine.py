@@ -29,7 +29,23 @@ class Machine:
 def read_machine() -> Machine:
     """Look at this machine, within the limits of its container if it is one."""
     available = min([psutil.virtual_memory().available, *_cgroup_available()])
-    return Machine(available, len(psutil.Process().cpu_affinity()), _count_gpus())
+    cores = len(psutil.Process().cpu_affinity())
+    quota = cpu_quota(_CGROUP)
+    # Ray rounds a share of a core down as well
+    return Machine(available, cores if quota is None else min(cores, int(quota)), _count_gpus())
+
+
+def cpu_quota(cgroup: Path) -> float | None:
+    """How many cores a container's time share amounts to, or None where it is not limited."""
+    newer = cgroup / "cpu.max"
+    older = cgroup / "cpu" / "cpu.cfs_quota_us", cgroup / "cpu" / "cpu.cfs_period_us"
+    if newer.is_file():
+        quota, period = newer.read_text().split()
+    elif all(file.is_file() for file in older):
+        quota, period = (file.read_text().strip() for file in older)
+    else:
+        return None
+    return None if quota in ("max", "-1") else int(quota) / int(period)
 
 
 def _cgroup_available() -> list[int]:

@@ -9,6 +9,7 @@ from curio_ray.config.resources import bundles
 from curio_ray.plan.context import longest_context, token_counter
 from curio_ray.plan.memory import MemoryPart, memory_parts, total
 from curio_ray.plan.models import Model, Source, find_model
+from curio_ray.tasks.base import Task
 from curio_ray.tasks.registry import make_task
 
 ROLES = ("policy", "environment", "user_model", "reward_model")
@@ -32,6 +33,7 @@ class Plan:
     """
 
     config: RunConfig
+    task: Task
     models: dict[str, Model]
     contexts: dict[str, int | None]
     memory: list[MemoryPart]
@@ -47,6 +49,11 @@ class Plan:
     def gpus(self) -> float:
         """GPUs that servers and learner take together."""
         return sum(bundle.count * bundle.gpus for bundle in bundles(self.config))
+
+    @property
+    def evaluated_users(self) -> int:
+        """Held-out users of an evaluation: as many as are asked for, at most all there are."""
+        return min(self.config.evaluation.users, len(self.task.users("held_out")))
 
 
 def make_plan(config: RunConfig) -> Plan:
@@ -76,7 +83,7 @@ def make_plan(config: RunConfig) -> Plan:
             f"{config.evaluation.users}; all of them are used"
         )
     return Plan(
-        config, models, contexts, memory_parts(config, models),
+        config, task, models, contexts, memory_parts(config, models),
         _volume(config, task.max_turns), warnings,
     )  # fmt: skip
 

@@ -103,7 +103,7 @@ def _volume(plan: Plan) -> Table:
     )
     table.add_row("tokens sampled by the policy", f"at most {volume.policy_tokens:,}")
     table.add_row("requests to the servers", f"at most {volume.requests:,}")
-    table.add_row("held-out users", f"{plan.config.evaluation.users}, before and after")
+    table.add_row("held-out users", f"{plan.evaluated_users}, before and after")
     table.add_row("run folder", str(plan.config.output))
     return table
 

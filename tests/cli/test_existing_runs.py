@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from curio_ray.models.locate import locate_model
+
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 
 
@@ -12,6 +14,17 @@ def earlier_run(folder: Path, checkpoint: bool) -> Path:
     (run / "metrics.jsonl").write_text('{"iteration": 0}\n')
     if checkpoint:
         (run / "checkpoints" / "iteration-000020").mkdir(parents=True)
+    return run
+
+
+def trained_elsewhere(folder: Path) -> Path:
+    """A run with a trained policy, whose start policy is not on this machine."""
+    run = folder / "run"
+    checkpoint = run / "checkpoints" / "iteration-000020"
+    (checkpoint / "trainer").mkdir(parents=True)
+    start = POCKET.read_text().replace("pocket:policy", "./gone")
+    (checkpoint / "config.yaml").write_text(start)
+    (checkpoint / "trainer" / "policy").symlink_to(locate_model("pocket:policy"))
     return run
 
 
@@ -55,3 +68,18 @@ def test_evaluating_nothing_is_an_error(curio):
     ended = curio("evaluate", "runs/none")
     assert ended.code == 2
     assert "runs/none: there is no such folder" in ended.error
+
+
+def test_evaluating_more_users_than_there_are_is_an_error_and_needs_no_start_policy(
+    curio, tmp_path
+):
+    ended = curio("evaluate", str(trained_elsewhere(tmp_path)), "--users", "300")
+    assert ended.code == 2
+    assert ended.error.startswith("--users: the run has 256 held-out users")
+    assert ended.heavy_modules == []
+
+
+def test_train_says_what_the_plan_doubts(curio, tmp_path):
+    earlier_run(tmp_path, checkpoint=True)
+    ended = curio("train", str(POCKET), "--set", "task.options.held_out_users=16")
+    assert "warning: evaluation.users: the task has 16 held-out users" in ended.output

@@ -8,8 +8,16 @@ import curio_ray
 from curio_ray.config import load_config
 from curio_ray.errors import ConfigError
 from curio_ray.plan import Machine, check_plan, make_plan
+from curio_ray.tasks.exercise import ExerciseTask
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
+
+
+class JudgedTask(ExerciseTask):
+    """A task that only the reward model can score."""
+
+    def rule_score(self, user, turns):
+        return None
 
 
 def test_plan_shows_every_role_with_its_server(curio):
@@ -28,7 +36,9 @@ def test_plan_shows_bundles_memory_and_volume(curio):
     output = curio("plan", str(POCKET)).output
     for words in ("learner rank", "dialogue runner", "optimizer states", "KV cache", "together"):
         assert words in output
-    assert "3,840 (60 iterations of 64)" in output
+    training = load_config(POCKET).training
+    iterations, each = training.iterations, training.dialogues_per_iteration
+    assert f"{iterations * each:,} ({iterations} iterations of {each})" in output
 
 
 def test_plan_imports_nothing_heavy(curio):
@@ -45,6 +55,12 @@ def test_memory_error_names_the_value_that_fits():
         check_plan(plan, Machine(available_bytes=12 * 2**30, cores=2, gpus=0))
     fitting = make_plan(load_config(POCKET, ["servers.world.kv_cache_gib=7"]))
     check_plan(fitting, Machine(available_bytes=12 * 2**30, cores=2, gpus=0))
+
+
+def test_a_rule_is_asked_for_only_where_the_task_has_one():
+    wanted = [f"task.name={__name__}:JudgedTask", "rewards.task.source=rule"]
+    with pytest.raises(ConfigError, match=r"rewards\.task\.source: .* write reward_model"):
+        check_plan(make_plan(load_config(POCKET, wanted)), Machine(12 * 2**30, cores=2, gpus=0))
 
 
 def test_gpu_weights_are_not_counted_in_main_memory():
@@ -68,6 +84,7 @@ def test_sharding_divides_the_optimizer_states():
 def test_fewer_held_out_users_than_asked_is_a_warning():
     plan = make_plan(load_config(POCKET, ["task.options.held_out_users=16"]))
     assert any(warning.startswith("evaluation.users: the task has 16") for warning in plan.warnings)
+    assert plan.evaluated_users == 16
 
 
 def _parameters() -> int:

@@ -96,7 +96,7 @@ def hugging_face_log_probs() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def process_group() -> Iterator[None]:
-    from curio_ray.learner.deepspeed_setup import join_process_group, leave_process_group
+    from curio_ray.learner.deepspeed_setup import join_process_group
 
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
@@ -105,7 +105,7 @@ def process_group() -> Iterator[None]:
         port = probe.getsockname()[1]
     join_process_group(0, 1, "127.0.0.1", port, "gloo", 60)
     yield
-    leave_process_group()
+    torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +134,6 @@ def make_run_config(model_folder: str) -> Callable[..., RunConfig]:
     def make(model: str = model_folder, **learner: Any) -> RunConfig:
         return parse_config(
             {
-                "name": "test",
                 "output": "unused",
                 "task": {"name": "unused"},
                 "servers": {"policy": {"model": model}, "world": {"model": model}},

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from curio_ray.config.learner import LearnerConfig
-from curio_ray.errors import CheckpointError, ConfigError, LearnerError
+from curio_ray.errors import CheckpointError, LearnerError
 from curio_ray.learner.batch import TrainingSequence
-from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.schedule import warmup_factor
 
 MakeEngine = Callable[..., Any]
@@ -219,11 +217,6 @@ def test_bfloat16_learns_with_the_metrics_of_float32(
     exact = make_engine().update(sequences)
     rough = make_engine(zero_stage=stage, precision="bfloat16").update(sequences)
     assert rough["policy_loss"] == pytest.approx(exact["policy_loss"], abs=0.05)
-
-
-def test_bfloat16_without_zero_is_refused_by_field() -> None:
-    with pytest.raises(ConfigError, match=r"learner\.zero_stage"):
-        deepspeed_config(LearnerConfig(precision="bfloat16", zero_stage=0))
 
 
 def test_warm_up_rises_linearly_to_the_full_rate() -> None:

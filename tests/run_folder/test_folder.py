@@ -132,9 +132,10 @@ def test_a_resumed_run_keeps_its_config(tmp_path, config):
 
 def test_a_complete_run_is_not_resumed_without_more_iterations(tmp_path, config):
     run = filled_run(tmp_path / "run", config)
-    with run.checkpoint(60):
+    last = config.training.iterations
+    with run.checkpoint(last):
         pass
     run.write_summary(SUMMARY)
-    with pytest.raises(ConfigError, match="all 60 iterations are done"):
+    with pytest.raises(ConfigError, match=f"all {last} iterations are done"):
         resume_config(run.path, [])
-    assert resume_config(run.path, ["training.iterations=61"])
+    assert resume_config(run.path, [f"training.iterations={last + 1}"])

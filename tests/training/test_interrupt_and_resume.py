@@ -70,6 +70,10 @@ def test_an_interrupt_leaves_no_process_behind(interrupted):
     assert interrupted.left_behind == []
 
 
+def test_an_interrupt_ends_with_the_exit_code_of_sigint(interrupted):
+    assert interrupted.exit_code == 128 + signal.SIGINT
+
+
 def test_an_interrupted_run_says_how_to_resume(interrupted):
     assert f"--resume {interrupted.path}" in interrupted.printed.replace("\n", "")
 
