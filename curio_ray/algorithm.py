@@ -8,6 +8,8 @@ travel through its state synchronisation: the trainer pushes them to the model s
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -19,12 +21,15 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.utils.checkpoints import Checkpointable
 from ray.tune import PlacementGroupFactory
 
+from curio_ray.capacity import wait_for_capacity
 from curio_ray.config import RunConfig, load_config, parse_config
 from curio_ray.config.resources import DRIVER_CPUS, RUNNER_CPUS, bundles
 from curio_ray.dialogue import Dialogue
+from curio_ray.evaluation.checkpoint import TRAINER_FOLDER
+from curio_ray.models.roles import RoleFormats
 from curio_ray.rollout.runner import DialogueRunner
 from curio_ray.rollout.runner_pool import RunnerPool
-from curio_ray.trainer import TRAINER_FOLDER, Iteration, Trainer
+from curio_ray.trainer import Iteration, Trainer
 
 
 class CurioConfig(AlgorithmConfig):
@@ -139,26 +144,31 @@ class Curio(Algorithm):
         run = config.run_config if isinstance(config, CurioConfig) else parse_config(config["run"])
         actors = [
             {"CPU": bundle.cpus, "GPU": bundle.gpus}
-            for bundle in bundles(run)
+            for bundle in reversed(bundles(run))  # RLlib puts runner i into bundle i
             for _ in range(bundle.count)
         ]
         return PlacementGroupFactory([{"CPU": DRIVER_CPUS}, *actors])
 
     def setup(self, config: CurioConfig) -> None:
         """Start servers, learner and runners side by side, then wait for all of them."""
-        self.trainer = Trainer(config.run_config)
+        run = config.run_config
+        wait_for_capacity(run)
+        self.trainer = Trainer(run)
+        self.last_iteration: Iteration | None = None
         try:
+            # Runners build these as well, but their errors would not arrive here.
+            RoleFormats(run.roles, run.servers, self.trainer.task)
             super().setup(config)
             self.trainer.wait_ready()
         except BaseException:
-            self.trainer.shutdown()
+            self.cleanup()
             raise
-        self.last_iteration: Iteration | None = None
         self.runners = RunnerPool(self.env_runner_group, self.trainer.servers.handles())
 
     def training_step(self) -> None:
         """One iteration of the core, logged under its own metric names."""
         self.last_iteration = self.trainer.step(self.runners)
+        self.last_iteration.metrics["runner_restarts"] = self.runners.restarts
         for name, value in self.last_iteration.metrics.items():
             self.metrics.log_value(name.split("/"), value, window=1)
 
@@ -187,6 +197,18 @@ class Curio(Algorithm):
         Checkpointable.restore_from_path(self, path, *args, **kwargs)
 
     def cleanup(self) -> None:
-        """End every actor of the run."""
-        super().cleanup()
-        self.trainer.shutdown()
+        """End every actor of the run, runners without asking: they may be in mid-dialogue."""
+        try:
+            self.trainer.shutdown()
+        finally:
+            if getattr(self, "env_runner_group", None) is not None:
+                self.env_runner_group._worker_manager.clear()
+            shutil.rmtree(self._own_logdir, ignore_errors=True)
+
+    def _setup_logdir(self) -> None:
+        # Outside Ray Tune, RLlib would leave an empty folder in the home directory for each run.
+        self._own_logdir = tempfile.mkdtemp(prefix="curio-")
+        if self._storage:
+            super()._setup_logdir()
+        else:
+            self._logdir = self._own_logdir

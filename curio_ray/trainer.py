@@ -16,11 +16,18 @@ import numpy as np
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import CheckpointError
+from curio_ray.evaluation.checkpoint import POLICY_FOLDER
 from curio_ray.evaluation.held_out import hold_out
 from curio_ray.evaluation.measures import dialogue_metrics
-from curio_ray.learner.batch import SequenceScore, sequence_from_dialogue, with_credit
+from curio_ray.learner.batch import (
+    SequenceScore,
+    log_prob_differences,
+    sequence_from_dialogue,
+    with_credit,
+)
 from curio_ray.learner.group import LearnerGroup
 from curio_ray.models.launch import ServerSet, start_servers
+from curio_ray.models.weight_transfer.leftover_weights import remove_leftover_weights
 from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
 from curio_ray.rewards.advantages import batch_advantages
 from curio_ray.rewards.streams import assign_intrinsic_reward
@@ -29,9 +36,7 @@ from curio_ray.rollout.batch import Runners, collect_full_batch, make_assignment
 from curio_ray.tasks.registry import make_task
 from curio_ray.tasks.stream import UserStream
 
-TRAINER_FOLDER = "trainer"
 STATE_FILE = "trainer.json"
-POLICY_FOLDER = "policy"
 LEARNER_FOLDER = "learner"
 
 
@@ -68,8 +73,9 @@ class Trainer:
         self.config = config
         self.task = make_task(config.task, config.seed)
         self._stream = UserStream(self.task.users("train"), config.seed)
-        self.servers: ServerSet = start_servers(config)
+        self._run_id = uuid.uuid4().hex[:12]
         self.learner = LearnerGroup(config)
+        self.servers: ServerSet = start_servers(config)
         self.learner.start()
         self.iteration = 0
         self.dialogues = 0
@@ -86,7 +92,7 @@ class Trainer:
             self.servers,
             self.config.roles.policy.server,
             self.config.weights,
-            run_id=uuid.uuid4().hex[:12],
+            self._run_id,
         )
 
     def step(self, runners: Runners) -> Iteration:
@@ -108,18 +114,20 @@ class Trainer:
             learned = self.learner.update(credited)
         with clock.phase("weights"):
             self.version += 1
-            self._push_weights()
+            pushed = self._push_weights()
         self.iteration += 1
         self.dialogues += len(dialogues)
         metrics = {
             "dialogues": self.dialogues,
             "dialogues_per_second": len(dialogues) / sum(clock.seconds.values()),
             **dialogue_metrics(dialogues),
+            **log_prob_differences(sequences, scores),
             **learned,
             "retries": batch.retries,
             "replaced": len(batch.failures),
             "weight_version": self.version,
             **clock.seconds,
+            **{f"time/weights_{phase}": seconds for phase, seconds in pushed.items()},
         }
         return Iteration(self.iteration, metrics, dialogues)
 
@@ -151,18 +159,23 @@ class Trainer:
         """
         try:
             state = json.loads((folder / STATE_FILE).read_text())
-        except OSError as error:
-            raise CheckpointError(f"{folder} is not a checkpoint: {error}") from error
+            self._stream.restore(state["users"])
+            self.iteration, self.dialogues = state["iteration"], state["dialogues"]
+            self._started, self.version = state["started"], state["version"]
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{folder} is not a checkpoint of this run: {error}; name another one"
+            ) from error
         self.learner.load(folder / LEARNER_FOLDER)
-        self._stream.restore(state["users"])
-        self.iteration, self.dialogues = state["iteration"], state["dialogues"]
-        self._started, self.version = state["started"], state["version"]
         self._push_weights()
 
     def shutdown(self) -> None:
-        """End servers and learner."""
-        self.learner.shutdown()
-        self.servers.shutdown()
+        """End servers and learner, and remove weights that were on their way."""
+        try:
+            self.learner.shutdown()
+        finally:
+            self.servers.shutdown()
+            remove_leftover_weights(self._run_id)
 
     def _collect(self, runners: Runners) -> RolloutBatch:
         training, group_size = self.config.training, self.config.credit.group_size
@@ -189,8 +202,8 @@ class Trainer:
         values = [score.values for score in scores]
         return batch_advantages(dialogues, values, self.config.rewards, self.config.credit)
 
-    def _push_weights(self) -> None:
-        push_weights(
+    def _push_weights(self) -> dict[str, float]:
+        return push_weights(
             self.learner,
             self.servers,
             self.config.roles.policy.server,
@@ -212,7 +225,3 @@ class Trainer:
         if self.first_dialogue_at is None:
             self.first_dialogue_at = batch.first_dialogue_at
 
-
-def policy_folder(checkpoint: Path) -> Path:
-    """Where a checkpoint holds the policy as a Hugging Face model."""
-    return checkpoint / TRAINER_FOLDER / POLICY_FOLDER

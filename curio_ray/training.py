@@ -69,12 +69,15 @@ def _run(
 ) -> dict[str, Any] | None:
     if resume:
         _restore(algorithm, run, progress)
-        before = next(line for line in run.metrics() if line["iteration"] == 0)
+        before = _first_evaluation(run)
     else:
         before = _evaluate(algorithm, config, run, progress, "before training")
         first = algorithm.trainer.first_dialogue_at or time.time()
         before["seconds_to_first_dialogue"] = first - started_at
         run.write_metrics(0, before)
+        if stop.requested:
+            _save_checkpoint(algorithm, run)
+            return None
     while algorithm.trainer.iteration < config.training.iterations:
         algorithm.train()
         _log(algorithm, run, progress)
@@ -90,13 +93,23 @@ def _run(
         "seed": config.seed,
         "iterations": algorithm.trainer.iteration,
         "dialogues": algorithm.trainer.dialogues,
-        "held_out_users": config.evaluation.users,
+        "held_out_users": after["held_out/users"],
         "success_before": before["held_out/success"],
         "success_after": after["held_out/success"],
         "belief_before": before["held_out/belief"],
         "belief_after": after["held_out/belief"],
         "seconds_to_first_dialogue": before["seconds_to_first_dialogue"],
     }
+
+
+def _first_evaluation(run: RunFolder) -> dict[str, Any]:
+    lines = run.metrics()
+    if not lines or lines[0]["iteration"] != 0:
+        raise CheckpointError(
+            f"{run.path}: metrics.jsonl does not begin with the evaluation before training; "
+            "start a new run"
+        )
+    return lines[0]
 
 
 def _build(config: RunConfig, progress: ProgressDisplay) -> Curio:

@@ -7,9 +7,13 @@ from pathlib import Path
 from curio_ray.config import RunConfig
 
 
+TRAINER_FOLDER = "trainer"
+POLICY_FOLDER = "policy"
+
+
 def policy_folder(checkpoint: Path) -> Path:
     """Where a checkpoint holds the policy as a Hugging Face model."""
-    return checkpoint / "trainer" / "policy"
+    return checkpoint / TRAINER_FOLDER / POLICY_FOLDER
 
 
 def serving(config: RunConfig, policy: Path) -> RunConfig:

@@ -42,9 +42,10 @@ def held_out_options(task: Task, config: RunConfig) -> RolloutOptions:
     )
 
 
-def held_out_metrics(dialogues: list[Dialogue]) -> dict[str, float | list[float]]:
+def held_out_metrics(dialogues: list[Dialogue]) -> dict[str, int | float | list[float]]:
     """Success and belief of held-out dialogues, under `held_out/`."""
     return {
+        "held_out/users": len(dialogues),
         "held_out/success": success_rate(dialogues),
         "held_out/belief": final_belief(dialogues),
         "held_out/belief_by_turn": belief_by_turn(dialogues),

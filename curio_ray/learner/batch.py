@@ -135,6 +135,25 @@ def with_credit(
     )
 
 
+def log_prob_differences(
+    sequences: Sequence[TrainingSequence], scores: Sequence[SequenceScore]
+) -> dict[str, float]:
+    """How far servers and learner are apart: |Δ log-prob| in nats over the policy's tokens.
+
+    With on-policy dialogues both hold the same weights, so anything but rounding is a fault.
+    """
+    gaps = np.concatenate(
+        [
+            np.abs(score.log_probs - sequence.behaviour_log_probs)[sequence.action_mask]
+            for sequence, score in zip(sequences, scores, strict=True)
+        ]
+    )
+    return {
+        "log_prob_difference_max": float(gaps.max()),
+        "log_prob_difference_mean": float(gaps.mean()),
+    }
+
+
 def check_finite(sequences: Sequence[TrainingSequence]) -> None:
     """Refuse numbers that would spoil the weights.
 

@@ -69,21 +69,23 @@ class ChatFormat:
         before, _, after = text.partition(FIRST_MARK)
         return self.encode(before), self.encode(after)
 
-    def verify(self, messages: Sequence[Message], reply: str, answer: str) -> None:
+    def verify(self, messages: Sequence[Message], exchanges: Sequence[tuple[str, str]]) -> None:
         """Compare the incremental context with the full template on a sample dialogue.
 
         Args:
             messages: the start of the chat, ending with a user message.
-            reply: a sample assistant message.
-            answer: a sample user message after it.
+            exchanges: sample assistant messages, each with the user's answer. Two or more show
+                whether the template keeps what the assistant said before.
 
         Raises:
             TemplateError: they differ; the message shows the first differing token.
         """
-        sampled = [*self.encode(reply), self._between[0]]
-        incremental = [*self.open(messages), *sampled, *self.reply_suffix(sampled, answer)]
-        whole_chat = [*messages, Message("assistant", reply), Message("user", answer)]
-        full = self.encode(self._render(whole_chat, add_generation_prompt=True))
+        incremental, chat = self.open(messages), list(messages)
+        for said, answer in exchanges:
+            sampled = [*self.encode(said), self._between[0]]
+            incremental += [*sampled, *self.reply_suffix(sampled, answer)]
+            chat += [Message("assistant", said), Message("user", answer)]
+        full = self.encode(self._render(chat, add_generation_prompt=True))
         if incremental != full:
             raise TemplateError(self._first_difference(incremental, full))
 

@@ -180,13 +180,14 @@ class RoleFormats:
     def _verify(self, task: Task) -> None:
         user = task.users("train")[0]
         opening = task.opening(user)
-        self.policy.verify(task.policy_prompt(user), reply=opening, answer=opening)
+        exchanges = [(opening, opening)] * 2
+        self.policy.verify(task.policy_prompt(user), exchanges)
         persona = [
             Message("system", task.environment_prompt(user)),
             Message("assistant", opening),
             Message("user", opening),
         ]
-        self.environment.verify(persona, reply=opening, answer=opening)
+        self.environment.verify(persona, exchanges)
 
 
 def connect_roles(

@@ -40,7 +40,8 @@ class RolloutOptions:
 class Failure:
     """A dialogue that could not be finished in any attempt; the driver replaces it."""
 
-    assignment: Assignment
+    dialogue_id: str
+    user_id: str
     reason: str
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, get_args
 
 import numpy as np
 
 from curio_ray.dialogue import User
 from curio_ray.errors import RolloutError
-from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
+from curio_ray.rollout.assignment import Assignment, Failure, RolloutBatch, RolloutOptions
+from curio_ray.tasks.base import Split
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,7 @@ def collect_full_batch(
     for _ in range(1 + REPLACEMENT_ROUNDS):
         held = runners.collect(draw(count - len(batch.dialogues)), options)
         if group_size > 1:
-            broken = {failure.assignment.user.id for failure in held.failures}
-            held.dialogues = [each for each in held.dialogues if each.user.id not in broken]
+            _drop_broken_groups(held)
         batch.extend(held)
         if len(batch.dialogues) == count:
             return batch
@@ -60,16 +60,33 @@ def collect_full_batch(
     )
 
 
-def make_assignments(split: str, users: Sequence[User], first: int, seed: int) -> list[Assignment]:
+def _drop_broken_groups(batch: RolloutBatch) -> None:
+    broken = {failure.user_id for failure in batch.failures}
+    companions = [each for each in batch.dialogues if each.user.id in broken]
+    batch.dialogues = [each for each in batch.dialogues if each.user.id not in broken]
+    batch.failures += [
+        Failure(each.id, each.user.id, "another dialogue of its group failed")
+        for each in companions
+    ]
+
+
+def make_assignments(
+    split: Split, users: Sequence[User], first: int, seed: int
+) -> list[Assignment]:
     """Number dialogues from `first` on and give each a seed of its own."""
     return [
         Assignment(
             dialogue_id=f"{split}-{ordinal:08d}",
             user=user,
-            seed=int(np.random.SeedSequence([seed, len(split), ordinal]).generate_state(1)[0]),
+            seed=_seed(seed, split, ordinal),
         )
         for ordinal, user in enumerate(users, start=first)
     ]
+
+
+def _seed(seed: int, split: Split, ordinal: int) -> int:
+    split_number = get_args(Split).index(split)
+    return int(np.random.SeedSequence([seed, split_number, ordinal]).generate_state(1)[0])
 
 
 def _reasons(batch: RolloutBatch) -> str:

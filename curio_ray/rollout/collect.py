@@ -59,7 +59,7 @@ async def _hold_with_retries(
         logger.warning("dialogue %s, attempt %d: %s", assignment.dialogue_id, attempt, reason)
         if attempt < options.attempts:
             batch.retries += 1
-    return Failure(assignment, reason)
+    return Failure(assignment.dialogue_id, assignment.user.id, reason)
 
 
 def _leaves(group: BaseExceptionGroup) -> list[BaseException]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import ray
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
@@ -19,12 +21,23 @@ POLL_SECONDS = 0.5
 RESTART_DEADLINE_SECONDS = 180.0
 
 
+@dataclass(slots=True)
+class Share:
+    """The part of a batch that one runner holds. `tag` names one try at it."""
+
+    assignments: list[Assignment]
+    deaths: int = 0
+    tag: str = ""
+    deadline: float = 0.0
+
+
 class RunnerPool:
     """Gives assignments to RLlib's remote EnvRunners and gathers their dialogues."""
 
     def __init__(self, group: EnvRunnerGroup, replicas: Replicas) -> None:
         self._group = group
         self._replicas = replicas
+        self._tags = itertools.count()
         self.restarts = 0
 
     def collect(self, assignments: Sequence[Assignment], options: RolloutOptions) -> RolloutBatch:
@@ -33,22 +46,17 @@ class RunnerPool:
         The work of a runner that dies or hangs goes to another one, from the start of its share.
 
         Raises:
-            RolloutError: a runner reports an error, or none is alive within the deadline.
+            RolloutError: a runner reports an error, a share ends its runner again and again, or
+                no runner is alive within the deadline.
         """
         waiting = _shares(assignments, max(1, self._group.num_remote_env_runners()))
-        working: dict[int, tuple[list[Assignment], float]] = {}
-        finished: dict[str, RolloutBatch] = {}
+        working: dict[int, Share] = {}
+        finished: list[RolloutBatch] = []
         alive_at = time.monotonic()
         while waiting or working:
             self._hand_out(waiting, working, options)
-            for runner, result in self._group.fetch_ready_async_reqs(
-                timeout_seconds=POLL_SECONDS if working else 0.0, mark_healthy=True
-            ):
-                if isinstance(result, RolloutError):
-                    raise result
-                share, _ = working.pop(runner)
-                finished[share[0].dialogue_id] = result
-            self._take_back_from_the_dead(waiting, working, options)
+            finished += self._fetch(working)
+            waiting += self._take_back_from_the_dead(working, options)
             if working:
                 alive_at = time.monotonic()
             elif waiting and time.monotonic() - alive_at > RESTART_DEADLINE_SECONDS:
@@ -59,60 +67,84 @@ class RunnerPool:
         return _in_order(assignments, finished)
 
     def _hand_out(
-        self,
-        waiting: list[list[Assignment]],
-        working: dict[int, tuple[list[Assignment], float]],
-        options: RolloutOptions,
+        self, waiting: list[Share], working: dict[int, Share], options: RolloutOptions
     ) -> None:
         idle = [each for each in self._group.healthy_env_runner_ids() if each not in working]
         for runner in idle[: len(waiting)]:
             share = waiting.pop(0)
+            share.tag = f"share-{next(self._tags)}"
+            share.deadline = time.monotonic() + _seconds(share, options)
             self._group.foreach_env_runner_async(
                 "sample",
+                tag=share.tag,
                 kwargs={
-                    "assignments": share,
+                    "assignments": share.assignments,
                     "options": options,
                     "replicas": self._replicas,
                 },
                 remote_worker_ids=[runner],
             )
-            working[runner] = (share, time.monotonic() + _deadline(share, options))
+            working[runner] = share
+
+    def _fetch(self, working: dict[int, Share]) -> list[RolloutBatch]:
+        """Results of the shares in work; those of an earlier, interrupted call have other tags."""
+        if not working:
+            return []
+        batches = []
+        for runner, result in self._group.fetch_ready_async_reqs(
+            tags=[share.tag for share in working.values()],
+            timeout_seconds=POLL_SECONDS,
+            mark_healthy=True,
+        ):
+            if isinstance(result, RolloutError):
+                raise result
+            del working[runner]
+            batches.append(result)
+        return batches
 
     def _take_back_from_the_dead(
-        self,
-        waiting: list[list[Assignment]],
-        working: dict[int, tuple[list[Assignment], float]],
-        options: RolloutOptions,
-    ) -> None:
-        healthy = set(self._group.healthy_env_runner_ids())
-        now = time.monotonic()
-        for runner, (share, deadline) in list(working.items()):
-            if runner in healthy and now > deadline:
+        self, working: dict[int, Share], options: RolloutOptions
+    ) -> list[Share]:
+        healthy, taken_back = set(self._group.healthy_env_runner_ids()), []
+        for runner, share in list(working.items()):
+            if runner in healthy and time.monotonic() > share.deadline:
                 logger.warning("dialogue runner %d passed its deadline and is restarted", runner)
                 ray.kill(self._group._worker_manager.actors()[runner], no_restart=False)
                 healthy.discard(runner)
             if runner not in healthy:
                 logger.warning("dialogue runner %d died; its share is held again", runner)
+                taken_back.append(_after_a_death(working.pop(runner), options))
                 self.restarts += 1
-                waiting.append(share)
-                del working[runner]
         if len(healthy) < self._group.num_remote_env_runners():
             self._group.probe_unhealthy_env_runners()
-            time.sleep(POLL_SECONDS if not working else 0.0)
+            time.sleep(0.0 if working else POLL_SECONDS)
+        return taken_back
 
 
-def _deadline(share: Sequence[Assignment], options: RolloutOptions) -> float:
-    waves = -(-len(share) // options.in_flight)
+def _after_a_death(share: Share, options: RolloutOptions) -> Share:
+    deaths = share.deaths + 1
+    if deaths > options.attempts:
+        raise RolloutError(
+            f"{deaths} dialogue runners died over the same {len(share.assignments)} dialogues; "
+            "see the run's Ray logs for why, and lower rollout.dialogues_in_flight if memory ran "
+            "out"
+        )
+    return Share(share.assignments, deaths)
+
+
+def _seconds(share: Share, options: RolloutOptions) -> float:
+    waves = -(-len(share.assignments) // options.in_flight)
     return waves * options.attempts * options.deadline_s + 60.0
 
 
-def _shares(assignments: Sequence[Assignment], count: int) -> list[list[Assignment]]:
-    return [list(assignments[start::count]) for start in range(count) if assignments[start::count]]
+def _shares(assignments: Sequence[Assignment], count: int) -> list[Share]:
+    parts = [list(assignments[start::count]) for start in range(count)]
+    return [Share(part) for part in parts if part]
 
 
-def _in_order(assignments: Sequence[Assignment], finished: dict[str, RolloutBatch]) -> RolloutBatch:
+def _in_order(assignments: Sequence[Assignment], finished: Sequence[RolloutBatch]) -> RolloutBatch:
     whole = RolloutBatch()
-    for batch in finished.values():
+    for batch in finished:
         whole.extend(batch)
     position = {assignment.dialogue_id: index for index, assignment in enumerate(assignments)}
     whole.dialogues.sort(key=lambda dialogue: position[dialogue.id])

@@ -61,16 +61,16 @@ def test_an_utterance_cut_short_is_closed_by_the_suffix(chat):
 def test_without_a_system_role_the_first_user_message_carries_the_instruction(tokenizer):
     tokenizer.chat_template = WITHOUT_SYSTEM
     chat = ChatFormat(tokenizer, "gemma-like")
-    chat.verify(START, reply="your sleep ?", answer="sleep good .")
+    chat.verify(START, [("your sleep ?", "sleep good .")])
     assert chat.decode(chat.open(START)).startswith("you advise")
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused_with_the_first_token(tokenizer):
     tokenizer.chat_template = FORGETFUL
     chat = ChatFormat(tokenizer, "forgetful")
-    start = [*START, Message("assistant", "your sleep ?"), Message("user", "sleep good .")]
+    exchanges = [("your sleep ?", "sleep good ."), ("your diet ?", "diet vegan .")]
     with pytest.raises(TemplateError, match=r"forgetful: .* token \d+ is"):
-        chat.verify(start, reply="your diet ?", answer="diet vegan .")
+        chat.verify(START, exchanges)
 
 
 def test_a_model_without_a_chat_template_is_refused(tokenizer):

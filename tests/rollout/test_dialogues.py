@@ -1,12 +1,14 @@
 """Dialogues with real servers: order, tokens, beliefs, and what happens when a user fails."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from curio_ray.errors import RolloutError
 from curio_ray.rewards.streams import TASK
 from curio_ray.rollout.assignment import Failure, RolloutBatch
-from curio_ray.rollout.batch import collect_full_batch
+from curio_ray.rollout.batch import collect_full_batch, make_assignments
 
 
 def test_policy_and_user_alternate_and_the_policy_has_the_last_word(rollouts):
@@ -72,7 +74,9 @@ class FailingRunners:
         lost, held = assignments[: self._losses], assignments[self._losses :]
         self._losses -= len(lost)
         batch = self._rollouts.hold(held, options) if held else RolloutBatch()
-        batch.failures = [Failure(each, "lost on purpose") for each in lost]
+        batch.failures = [
+            Failure(each.dialogue_id, each.user.id, "lost on purpose") for each in lost
+        ]
         return batch
 
 
@@ -86,6 +90,20 @@ def test_a_batch_is_never_short(rollouts):
     batch = collect_full_batch(runners, draw_from(rollouts), 8, 1, rollouts.options())
     assert len({each.id for each in batch.dialogues}) == 8
     assert len(batch.failures) == 3
+
+
+def test_a_group_with_a_failure_is_replaced_whole_and_counted(rollouts):
+    runners = FailingRunners(rollouts, losses=1)
+    users = iter(rollouts.task.users("train"))
+
+    def draw(count):
+        pairs = [user for _ in range(count // 2) for user in [next(users)] * 2]
+        return make_assignments("train", pairs, 1000 * len(pairs), seed=3)
+
+    batch = collect_full_batch(runners, draw, 8, 2, rollouts.options())
+    group_sizes = Counter(each.user.id for each in batch.dialogues)
+    assert set(group_sizes.values()) == {2}
+    assert len(batch.failures) == 2
 
 
 def test_a_batch_that_cannot_be_filled_is_an_error_with_the_reasons(rollouts):
