@@ -6,7 +6,6 @@ from pathlib import Path
 
 from curio_ray.config import RunConfig
 
-
 TRAINER_FOLDER = "trainer"
 POLICY_FOLDER = "policy"
 
