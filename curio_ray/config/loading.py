@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from curio_ray.config.explain import explain
 from curio_ray.config.run import RunConfig
 from curio_ray.errors import ConfigError
+from curio_ray.models.locate import absolute_name
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -40,14 +41,21 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 def parse_config(values: dict[str, Any], source: str = "config") -> RunConfig:
     """Check plain values against `RunConfig`.
 
+    Model folders become absolute here, since the actors of a run work in other folders.
+
     Raises:
         ConfigError: a field is unknown, missing or wrong.
     """
     try:
-        return RunConfig.model_validate(values)
+        config = RunConfig.model_validate(values)
     except ValidationError as error:
         lines = [explain(details, RunConfig) for details in error.errors()]
         raise ConfigError(f"{source} cannot work:\n  " + "\n  ".join(lines)) from error
+    servers = {
+        name: server.model_copy(update={"model": absolute_name(server.model)})
+        for name, server in config.servers.items()
+    }
+    return config.model_copy(update={"servers": servers})
 
 
 def dump_config(config: RunConfig) -> str:

@@ -39,7 +39,7 @@ class AsyncEngine:
         arguments = await asyncio.to_thread(_async_arguments, self._arguments)
         self._engine = _async_engine(arguments)
         self.vocabulary_size = self._engine.model_config.get_vocab_size()
-        await self.set_version(0)
+        await self._engine.update_weight_version("0")
 
     async def generate(self, request: GenerateRequest) -> GenerateResult:
         """Answer one request.
@@ -82,10 +82,6 @@ class AsyncEngine:
         await self._llm.finish_weight_update(weight_version=str(version))
         await self._llm.resume_generation()
         self.statistics.weight_updates += 1
-
-    async def set_version(self, version: int) -> None:
-        """Stamp every later token with this version."""
-        await self._llm.update_weight_version(str(version))
 
     async def shutdown(self) -> None:
         """End the engine's process."""

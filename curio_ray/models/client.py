@@ -6,10 +6,10 @@ import asyncio
 import itertools
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from curio_ray.errors import DeadlineError, ServerError
 from curio_ray.models.outbox import Answer
@@ -67,6 +67,7 @@ class _ReplicaLink:
         self._unsent: list[tuple[int, GenerateRequest]] = []
         self._waiting: dict[int, asyncio.Future[GenerateResult]] = {}
         self._polling: asyncio.Task[None] | None = None
+        self._submitting: set[asyncio.Task[None]] = set()
         self._failure: ServerError | None = None
 
     def send(self, request: GenerateRequest) -> tuple[int, asyncio.Future[GenerateResult]]:
@@ -79,7 +80,9 @@ class _ReplicaLink:
             return number, answer
         self._waiting[number] = answer
         if not self._unsent:
-            loop.call_later(BATCH_WINDOW_S, self._flush)
+            task = loop.create_task(self._fail_with(self._submit))
+            self._submitting.add(task)
+            task.add_done_callback(self._submitting.discard)
         self._unsent.append((number, request))
         return number, answer
 
@@ -90,36 +93,42 @@ class _ReplicaLink:
 
     async def close(self) -> None:
         """End the poll; every request still waiting fails."""
-        if self._polling is not None:
-            self._polling.cancel()
-            await asyncio.gather(self._polling, return_exceptions=True)
+        tasks = [*self._submitting, *([] if self._polling is None else [self._polling])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._failure is None:
             self._actor.forget.remote(self._client_id)
             self._fail(ServerError(f"the client of {self._label} was closed"))
 
-    def _flush(self) -> None:
+    async def _submit(self) -> None:
+        """Send the requests of a moment."""
+        await asyncio.sleep(BATCH_WINDOW_S)
         batch, self._unsent = self._unsent, []
         batch = [(number, request) for number, request in batch if number in self._waiting]
         if not batch or self._failure is not None:
             return
-        self._actor.submit.remote(self._client_id, batch)
+        submitted = self._actor.submit.remote(self._client_id, batch)
         if self._polling is None or self._polling.done():
-            self._polling = asyncio.get_running_loop().create_task(self._poll())
+            self._polling = asyncio.create_task(self._fail_with(self._poll))
+        await submitted
 
     async def _poll(self) -> None:
-        """Collect answers while any is awaited; a dead replica fails all of them."""
+        """Collect answers while any is awaited."""
+        while self._waiting:
+            for number, answer in await self._actor.collect.remote(self._client_id):
+                self._resolve(number, answer)
+
+    async def _fail_with(self, conversation: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Whatever ends the conversation with the replica fails every request, with the reason."""
         try:
-            while self._waiting:
-                for number, answer in await self._actor.collect.remote(self._client_id):
-                    self._resolve(number, answer)
-        except RayError as error:
-            reason = str(error).strip().splitlines()[0]
-            self._fail(
-                ServerError(
-                    f"{self._label} died or became unreachable ({reason}); "
-                    "its log is in the run's Ray session folder"
-                )
+            await conversation()
+        except Exception as error:  # noqa: BLE001 (handed to whoever awaits an answer)
+            failure = ServerError(
+                f"{self._label} {_what_happened(error)}; its log is in the run's Ray session folder"
             )
+            failure.__cause__ = error
+            self._fail(failure)
 
     def _resolve(self, number: int, answer: Answer) -> None:
         future = self._waiting.pop(number, None)
@@ -131,8 +140,16 @@ class _ReplicaLink:
             future.set_exception(ServerError(answer))
 
     def _fail(self, failure: ServerError) -> None:
-        self._failure = failure
+        self._failure = self._failure or failure
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():
                 future.set_exception(failure)
+
+
+def _what_happened(error: Exception) -> str:
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    gone = cause is error and isinstance(error, RayError)
+    what = "died or became unreachable" if gone else "failed"
+    lines = str(cause).strip().splitlines()
+    return f"{what} ({lines[0] if lines else type(cause).__name__})"

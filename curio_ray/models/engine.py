@@ -45,7 +45,7 @@ class Engine(Protocol):
     vocabulary_size: int
 
     async def start(self) -> None:
-        """Load the model; from then on `vocabulary_size` is known."""
+        """Load the model as version 0; from then on `vocabulary_size` is known."""
 
     def generate(self, request: GenerateRequest) -> Awaitable[GenerateResult]:
         """Answer one request. Cancelling the awaitable aborts the request.
@@ -66,8 +66,5 @@ class Engine(Protocol):
     async def finish_weight_update(self, version: int) -> None:
         """Complete the model, forget everything cached, stamp the version and go on."""
 
-    async def set_version(self, version: int) -> None:
-        """Stamp every later token with this version of the weights."""
-
     async def shutdown(self) -> None:
-        """Stop; unfinished requests fail."""
+        """Stop, also after a start that failed; unfinished requests fail."""

@@ -52,7 +52,7 @@ class InProcessEngine:
         self._loop = asyncio.get_running_loop()
         self._engine: LLMEngine = await self._between_steps(partial(_load, self._arguments))
         self.vocabulary_size = self._engine.model_config.get_vocab_size()
-        await self.set_version(0)
+        await self._between_steps(partial(self._engine.set_weight_version, "0"))
 
     def generate(self, request: GenerateRequest) -> asyncio.Future[GenerateResult]:
         """Answer one request; requests of one moment enter the engine together."""
@@ -83,10 +83,6 @@ class InProcessEngine:
         await self._on_worker("finish_weight_update")
         await self._between_steps(partial(self._resume, version))
         self.statistics.weight_updates += 1
-
-    async def set_version(self, version: int) -> None:
-        """Stamp every later token with this version."""
-        await self._between_steps(partial(self._engine.set_weight_version, str(version)))
 
     async def shutdown(self) -> None:
         """Stop between two steps; unfinished requests fail."""

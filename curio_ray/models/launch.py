@@ -71,7 +71,16 @@ class ServerSet:
         return [self._wait(replica) for replica in self._replicas]
 
     def stats(self, deadline_s: float = 10.0) -> list[dict[str, Any]]:
-        """The statistics of every replica."""
+        """The totals of every replica since its start, as plain values.
+
+        Each has `server`, `replica`, `weight_version`, `unfinished_requests`, and by the names of
+        `EngineStatistics` the requests answered, tokens sampled, read and found in the prefix
+        cache, seconds busy and weight updates.
+
+        Raises:
+            DeadlineError: a replica did not answer within `deadline_s`.
+            ServerError: a replica died.
+        """
         calls = [replica.actor.stats.remote() for replica in self._replicas]
         try:
             return ray.get(calls, timeout=deadline_s)

@@ -34,6 +34,17 @@ def locate_model(name: str) -> str:
     return name
 
 
+def absolute_name(name: str) -> str:
+    """The name as a process in any folder understands it: an existing folder's absolute path.
+
+    Other names stay as they are.
+    """
+    folder = Path(name).expanduser()
+    if name.startswith(POCKET_PREFIX) or not folder.is_dir():
+        return name
+    return str(folder.resolve())
+
+
 def _pocket_folder(name: str) -> str:
     model = name.removeprefix(POCKET_PREFIX)
     if model not in POCKET_MODELS:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -71,7 +72,10 @@ class ModelServer:
         try:
             arguments = engine_arguments(self.config, self._transfer_backend, self._seed)
             engine = _make_engine(self.name, self.config, arguments)
-            await engine.start()
+            async with AsyncExitStack() as on_failure:
+                on_failure.push_async_callback(engine.shutdown)
+                await engine.start()
+                on_failure.pop_all()
         except Exception as error:
             raise ServerError(
                 f"server '{self.name}' could not load servers.{self.name}.model = "
@@ -132,11 +136,6 @@ class ModelServer:
         """Remove weight files from this machine that every replica has loaded."""
         for name in files:
             Path(name).unlink(missing_ok=True)
-
-    async def set_version(self, version: int) -> None:
-        """Stamp every later token with this version, without new weights."""
-        await self._engine.set_version(version)
-        self._version = version
 
     async def stats(self) -> dict[str, Any]:
         """Totals since the start, the requests now running and the version of the weights."""

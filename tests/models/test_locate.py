@@ -9,7 +9,7 @@ from subprocess import run
 import pytest
 
 from curio_ray.errors import ConfigError
-from curio_ray.models.locate import locate_model
+from curio_ray.models.locate import absolute_name, locate_model
 
 
 @pytest.mark.parametrize("name", ["pocket:policy", "pocket:world"])
@@ -39,6 +39,11 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 def test_a_missing_folder_is_refused() -> None:
     with pytest.raises(ConfigError, match="no such folder"):
         locate_model("./no/such/model")
+
+
+@pytest.mark.parametrize("name", ["pocket:policy", "HuggingFaceTB/SmolLM2-135M-Instruct", "./no"])
+def test_a_name_that_is_no_folder_stays_as_it_is(name: str) -> None:
+    assert absolute_name(name) == name
 
 
 def test_servers_are_described_and_started_without_importing_vllm_or_torch() -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from curio_ray.errors import ConfigError
 from curio_ray.models.weight_transfer.buckets import buckets
+from curio_ray.models.weight_transfer.leftover_weights import remove_leftover_weights
 from curio_ray.models.weight_transfer.sender import WeightSender, make_sender
 
 WEIGHTS = {"first": torch.arange(6.0).reshape(2, 3), "second": torch.ones(4)}
@@ -47,6 +48,17 @@ def test_closing_leaves_no_file(sender: WeightSender) -> None:
     folder = Path(sender.send(WEIGHTS.items(), version=1)["files"][0]).parents[1]
     sender.close()
     assert not folder.exists()
+
+
+def test_what_a_killed_rank_left_can_be_removed_by_the_name_of_its_run() -> None:
+    run_id = uuid.uuid4().hex
+    folder = Path(make_sender("shared_memory", run_id).send(WEIGHTS.items(), 1)["files"][0]).parent
+    remove_leftover_weights(run_id)
+    assert not folder.parent.exists()
+
+
+def test_where_no_weights_are_left_nothing_is_removed() -> None:
+    remove_leftover_weights(uuid.uuid4().hex)
 
 
 def test_a_rank_other_than_the_first_takes_part_and_sends_nothing() -> None:

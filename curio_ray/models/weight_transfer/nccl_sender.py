@@ -5,10 +5,12 @@ Written against vLLM 0.32's trainer-side API; needs GPUs on both sides and has n
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import ray
 import torch
 from vllm.distributed.weight_transfer.nccl_common import (
     NCCLWeightTransferInitInfo,
@@ -32,8 +34,6 @@ class NcclSender:
         self,
         rank: int,
         servers: Sequence[Any],
-        master_address: str,
-        master_port: int,
         world_size: int,
         deadline_s: float,
     ) -> None:
@@ -42,9 +42,10 @@ class NcclSender:
         if rank != 0:
             return
         self._control = RayControl(servers, deadline_s)
+        address, port = _rendezvous()
         workers = NCCLWeightTransferInitInfo(
-            master_address=master_address,
-            master_port=master_port,
+            master_address=address,
+            master_port=port,
             rank_offset=1,
             world_size=world_size,
             packed=True,
@@ -92,3 +93,10 @@ class NcclSender:
             num_buffers=DEFAULT_PACKED_NUM_BUFFERS,
         )
         received.result()
+
+
+def _rendezvous() -> tuple[str, int]:
+    """Address and a free port of this machine: the group's first rank holds the meeting."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return ray.util.get_node_ip_address(), int(probe.getsockname()[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -42,11 +41,7 @@ def setup_weight_transfer(
     info: dict[str, Any] = {"servers": replicas, "deadline_s": config.deadline_s}
     if config.backend == "nccl":
         workers = servers.config(server).tensor_parallel * len(replicas)
-        info |= {
-            "master_address": ray.util.get_node_ip_address(),
-            "master_port": _free_port(),
-            "world_size": 1 + workers,
-        }
+        info["world_size"] = 1 + workers
     learner.setup_weight_transfer(config.backend, run_id, info)
 
 
@@ -109,9 +104,3 @@ def _on_replicas(
         if isinstance(cause, ServerError):
             raise ServerError(str(cause)) from error
         raise ServerError(f"server '{server}' failed in {method}: {cause or error}") from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])

@@ -29,8 +29,8 @@ def make_sender(
     """The sender of one learner rank.
 
     `info` is what `setup_weight_transfer` was given by the driver: empty for shared memory; for
-    `nccl` and `ipc` the servers' actor handles under `servers`, and for `nccl` also
-    `master_address`, `master_port` and `world_size`.
+    `nccl` and `ipc` the servers' actor handles under `servers` and `deadline_s`, and for `nccl`
+    also `world_size`, the number of the servers' workers and rank 0 together.
 
     Raises:
         ConfigError: an unknown backend.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 
 from curio_ray.errors import PreflightError
 from curio_ray.models.weight_transfer.buckets import NamedTensors, buckets
-
-SHARED_MEMORY_FOLDER = Path("/dev/shm")
+from curio_ray.models.weight_transfer.leftover_weights import weights_folder
 
 
 class SharedMemorySender:
@@ -20,9 +17,7 @@ class SharedMemorySender:
 
     def __init__(self, run_id: str, rank: int = 0) -> None:
         self._rank = rank
-        in_memory = SHARED_MEMORY_FOLDER.is_dir()
-        base = SHARED_MEMORY_FOLDER if in_memory else Path(tempfile.gettempdir())
-        self._root = base / f"curio-weights-{run_id}"
+        self._root = weights_folder(run_id)
         if rank == 0:
             self._clear()
 
