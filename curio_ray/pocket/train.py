@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 from transformers import LlamaForCausalLM
 
+from curio_ray.errors import CurioError
 from curio_ray.pocket.curriculum import Curriculum
 from curio_ray.pocket.examples import Batch, Example, batches_by_length
 
@@ -92,7 +93,7 @@ def train(
     A curriculum's steps come before the schedule's and do not count.
 
     Raises:
-        RuntimeError: the curriculum does not end within ten times the schedule's steps.
+        CurioError: the curriculum does not end within ten times the schedule's steps.
     """
     trainer = Trainer(network, schedule)
     counted = done = 0
@@ -108,4 +109,4 @@ def train(
             text = " ".join(f"{loss:.3f}" for loss in losses)
             logger.info("step %d, %d of %d counted, losses %s", done, counted, schedule.steps, text)
         if done - counted > 10 * schedule.steps:
-            raise RuntimeError("the curriculum's look-ups are not learned; try another seed")
+            raise CurioError("the curriculum's look-ups are not learned; try another seed")
