@@ -224,4 +224,3 @@ class Trainer:
     def _note_first_dialogue(self, batch: RolloutBatch) -> None:
         if self.first_dialogue_at is None:
             self.first_dialogue_at = batch.first_dialogue_at
-
