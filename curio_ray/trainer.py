@@ -192,7 +192,7 @@ class Trainer:
         self._note_first_dialogue(batch)
         for dialogue in batch.dialogues:
             assign_intrinsic_reward(
-                dialogue, self.config.rewards.intrinsic.name, self.config.credit.discount
+                dialogue, self.config.rewards.intrinsic, self.config.credit.discount
             )
         return batch
 

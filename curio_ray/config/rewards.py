@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from curio_ray.config.base import Fraction, Positive, Section
 
@@ -27,6 +29,11 @@ class IntrinsicRewardConfig(Section):
     """Which function of the beliefs is the reward of a turn."""
     weight: float = 1.0
     """Weight of the stream."""
+    clip: Annotated[float | None, Field(gt=0)] = None
+    """Bound of each turn's reward, to both sides; by default none."""
+    final_potential: Literal["kept", "zero"] = "kept"
+    """What the last belief counts as in differences: itself, as in the paper, or zero, with which
+    shaping leaves the optimal policy unchanged."""
 
 
 class RewardsConfig(Section):

@@ -13,6 +13,7 @@ import numpy as np
 
 from curio_ray.rewards import potentials
 
+FinalPotential = Literal["kept", "zero"]
 Potential = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -39,11 +40,17 @@ FORMS: dict[str, IntrinsicForm] = {
 
 
 def intrinsic_rewards(
-    name: str, beliefs: np.ndarray, true_type: int, discount: float
+    name: str,
+    beliefs: np.ndarray,
+    true_type: int,
+    discount: float,
+    final_potential: FinalPotential = "kept",
+    clip: float | None = None,
 ) -> np.ndarray:
     """Intrinsic rewards [turns] from beliefs [turns + 1, user types].
 
-    `mtrlhf` is the baseline without an intrinsic reward: zeros.
+    `mtrlhf` is the baseline without an intrinsic reward: zeros. `final_potential` matters to
+    differences only, see `shape`. `clip` bounds each reward to [-clip, clip].
 
     Raises:
         ValueError: the name is unknown or a belief is not a distribution.
@@ -52,20 +59,34 @@ def intrinsic_rewards(
     if name == "mtrlhf":
         return np.zeros(len(beliefs) - 1)
     if name == "info_gain":
-        return information_gain(beliefs)
-    if name not in FORMS:
+        rewards = information_gain(beliefs)
+    elif name in FORMS:
+        form = FORMS[name]
+        potential = form.potential(beliefs, true_type)
+        rewards = shape(potential, form.shaping, discount, final_potential)
+    else:
         raise ValueError(f"unknown intrinsic reward '{name}'")
-    form = FORMS[name]
-    return shape(form.potential(beliefs, true_type), form.shaping, discount)
+    return rewards if clip is None else np.clip(rewards, -clip, clip)
 
 
 def shape(
-    potential: np.ndarray, shaping: Literal["difference", "direct"], discount: float
+    potential: np.ndarray,
+    shaping: Literal["difference", "direct"],
+    discount: float,
+    final_potential: FinalPotential,
 ) -> np.ndarray:
-    """Rewards [turns] from a potential [turns + 1]; a difference is γ Φ(t+1) - Φ(t)."""
+    """Rewards [turns] from a potential [turns + 1]; a difference is γ Φ(t+1) - Φ(t).
+
+    Differences leave the optimal policy of an episode unchanged only where the potential of its
+    end counts as zero (Ng, Harada and Russell 1999). CURIO keeps the last belief instead, which
+    also pays for knowing the user in the end.
+    """
     if shaping == "direct":
         return potential[1:].copy()
-    return discount * potential[1:] - potential[:-1]
+    after = potential[1:].copy()
+    if final_potential == "zero":
+        after[-1] = 0.0
+    return discount * after - potential[:-1]
 
 
 def information_gain(beliefs: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from curio_ray.config.rewards import IntrinsicRewardConfig
 from curio_ray.dialogue import Dialogue
 from curio_ray.rewards.intrinsic import intrinsic_rewards
 
@@ -20,9 +21,18 @@ def assign_task_reward(dialogue: Dialogue, score: float) -> None:
     dialogue.policy_turns[-1].rewards[TASK] = score
 
 
-def assign_intrinsic_reward(dialogue: Dialogue, name: str, discount: float) -> None:
+def assign_intrinsic_reward(
+    dialogue: Dialogue, intrinsic: IntrinsicRewardConfig, discount: float
+) -> None:
     """Give each policy turn what its exchange taught the user model."""
-    rewards = intrinsic_rewards(name, dialogue.beliefs(), dialogue.user.type_index, discount)
+    rewards = intrinsic_rewards(
+        intrinsic.name,
+        dialogue.beliefs(),
+        dialogue.user.type_index,
+        discount,
+        intrinsic.final_potential,
+        intrinsic.clip,
+    )
     for turn, reward in zip(dialogue.policy_turns, rewards, strict=True):
         turn.rewards[INTRINSIC] = float(reward)
 

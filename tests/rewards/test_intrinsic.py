@@ -36,6 +36,18 @@ def test_undiscounted_differences_sum_to_the_total_change_of_belief():
     assert rewards.sum() == pytest.approx(0.6 - 0.2)
 
 
+def test_a_final_potential_of_zero_makes_the_differences_sum_to_the_start_alone():
+    beliefs = np.array([[0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
+    rewards = intrinsic_rewards("diff_acc", beliefs, 0, discount=1.0, final_potential="zero")
+    assert rewards.sum() == pytest.approx(-0.2)
+
+
+def test_clipping_bounds_each_reward_to_both_sides():
+    beliefs = np.array([SURE, WRONG, SURE])
+    rewards = intrinsic_rewards("diff_log_acc", beliefs, 0, discount=1.0, clip=2.0)
+    np.testing.assert_array_equal(rewards, [-2.0, 2.0])
+
+
 def test_a_belief_that_is_not_a_distribution_is_refused():
     with pytest.raises(ValueError, match="distributions"):
         intrinsic_rewards("diff_acc", np.array([[0.5, 0.5], [np.nan, 1.0]]), 0, 1.0)
