@@ -1,8 +1,8 @@
 """Which intrinsic rewards leave the optimal policy alone: a small POMDP, solved exactly.
 
-A hidden type (0 or 1). First the policy chats, which pays 0.6, or asks, which reveals the type and
-pays nothing. Then it guesses the type, which pays 1 if right. Chatting is worth 0.6 + 0.5 and asking
-1.0: the best policy does not get to know the user. The user model is exact.
+A hidden type (0 or 1). First the policy chats, which pays 0.6, or asks, which reveals the type
+and pays nothing. Then it guesses the type, which pays 1 if right. Chatting is worth 0.6 + 0.5 and
+asking 1.0: the best policy does not get to know the user. The user model is exact.
 """
 
 from itertools import product
