@@ -6,17 +6,16 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 
 import curio_ray
 from curio_ray.config import RunConfig, load_config
 from curio_ray.errors import ConfigError, CurioError
 from curio_ray.evaluation.checkpoint import policy_folder, serving
+from curio_ray.evaluation.render import render_evaluation
 from curio_ray.log_files import output_to_file
 from curio_ray.plan import Plan, check_plan, make_plan, read_machine
 from curio_ray.plan.check import check_models_are_here
@@ -126,7 +125,7 @@ def evaluate(
     overrides: Overrides = None,
     address: Address = None,
 ) -> None:
-    """Measure success and belief of a trained policy on held-out users."""
+    """Measure a trained policy on held-out users and watch for reward hacking."""
     checkpoint = find_checkpoint(path)
     changes = [*(overrides or []), *_override("cluster.address", address)]
     config = serving(load_config(checkpoint / CONFIG_FILE, changes), policy_folder(checkpoint))
@@ -141,8 +140,7 @@ def evaluate(
 
         seed = config.seed if seed is None else seed
         result = evaluate_policy(config, count, seed, progress.phase)
-    shown = {"checkpoint": str(checkpoint), **result}
-    Console().print(_result_table("Held-out users", shown))
+    Console().print(render_evaluation(str(checkpoint), result))
 
 
 @app.command(name="plan")
@@ -218,16 +216,3 @@ def _say_how_to_resume(run: RunFolder) -> None:
 
 def _override(field: str, value: object) -> list[str]:
     return [] if value is None else [f"{field}={json.dumps(str(value))}"]
-
-
-def _result_table(title: str, result: dict[str, Any]) -> Table:
-    table = Table(title=title, title_justify="left", show_header=False, box=SIMPLE)
-    for name, value in result.items():
-        table.add_row(name, _shown(value))
-    return table
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return "  ".join(_shown(item) for item in value)
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -121,7 +121,9 @@ def _evaluate(
     algorithm: Curio, config: RunConfig, run: RunFolder, progress: ProgressDisplay, when: str
 ) -> dict[str, Any]:
     progress.phase(f"evaluating on {config.evaluation.users} held-out users, {when}")
-    return dict(held_out_metrics(algorithm.hold_out(config.evaluation.users)))
+    dialogues = algorithm.hold_out(config.evaluation.users)
+    task, thresholds = algorithm.trainer.task, config.evaluation.alarms
+    return dict(held_out_metrics(dialogues, task, thresholds, config.seed))
 
 
 def _restore(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> None:

@@ -19,12 +19,12 @@ from curio_ray.tasks.registry import make_task
 def evaluate_policy(
     config: RunConfig, users: int, seed: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Success and beliefs of the policy that the config serves.
+    """What `held_out_metrics` tells of the policy that the config serves.
 
     Args:
         config: a run's, with a trained policy as the model of the policy's server.
         users: how many of the run's held-out users.
-        seed: of the sampling.
+        seed: of the sampling and of the bootstrap.
         say: told what is being waited for.
 
     Raises:
@@ -43,4 +43,4 @@ def evaluate_policy(
         runners.connect(servers.handles())
         say(f"holding {users} dialogues")
         dialogues = hold_out(runners, task, config, users, seed).dialogues
-    return dict(held_out_metrics(dialogues))
+    return dict(held_out_metrics(dialogues, task, config.evaluation.alarms, seed))

@@ -1,11 +1,31 @@
-"""Dialogues with held-out users, the same ones with the same seeds each time."""
+"""Dialogues with held-out users, the same ones with the same seeds each time; what they show."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
 from curio_ray.config import RunConfig
+from curio_ray.config.run import AlarmsConfig
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import RolloutError
-from curio_ray.evaluation.measures import belief_by_turn, final_belief, success_rate
+from curio_ray.evaluation.adaptivity import adaptivity, adaptivity_interval, find_follow_ups
+from curio_ray.evaluation.intervals import (
+    Interval,
+    bootstrap_interval,
+    ratio_statistic,
+    wilson_interval,
+)
+from curio_ray.evaluation.measures import (
+    belief_by_turn,
+    count_questions,
+    final_belief,
+    success_by_turn,
+    success_rate,
+)
+from curio_ray.evaluation.monitors import check_monitors, monitor_values, persuasion
 from curio_ray.rollout.assignment import RolloutBatch, RolloutOptions
 from curio_ray.rollout.batch import Runners, make_assignments
 from curio_ray.tasks.base import Task
@@ -42,11 +62,71 @@ def held_out_options(task: Task, config: RunConfig) -> RolloutOptions:
     )
 
 
-def held_out_metrics(dialogues: list[Dialogue]) -> dict[str, int | float | list[float]]:
-    """Success and belief of held-out dialogues, under `held_out/`."""
-    return {
-        "held_out/users": len(dialogues),
-        "held_out/success": success_rate(dialogues),
-        "held_out/belief": final_belief(dialogues),
-        "held_out/belief_by_turn": belief_by_turn(dialogues),
+def held_out_metrics(
+    dialogues: Sequence[Dialogue], task: Task, thresholds: AlarmsConfig, seed: int
+) -> dict[str, int | float | list[float]]:
+    """What held-out dialogues show, under `held_out/`, as docs/evaluation.md explains it.
+
+    What the task cannot tell, or what is undefined for these dialogues, is left out.
+
+    Args:
+        dialogues: at least one.
+        task: theirs.
+        thresholds: of the monitors.
+        seed: of the bootstrap intervals.
+    """
+    metrics: dict[str, int | float | list[float]] = {
+        "users": len(dialogues),
+        **_success_and_belief(dialogues, seed),
+        **_questions(dialogues, task, seed),
+        **_monitors(dialogues, task, thresholds),
     }
+    return {f"held_out/{name}": value for name, value in metrics.items()}
+
+
+def _success_and_belief(dialogues: Sequence[Dialogue], seed: int) -> dict[str, float | list[float]]:
+    successes = sum(each.success for each in dialogues)
+    beliefs = np.array([final_belief([each]) for each in dialogues])
+    mean = ratio_statistic(beliefs, np.ones(len(beliefs)))
+    return {
+        "success": success_rate(dialogues),
+        "success_interval": list(wilson_interval(successes, len(dialogues))),
+        "success_by_turn": success_by_turn(dialogues),
+        "belief": final_belief(dialogues),
+        **_interval("belief", bootstrap_interval(mean, len(dialogues), seed)),
+        "belief_by_turn": belief_by_turn(dialogues),
+    }
+
+
+def _questions(
+    dialogues: Sequence[Dialogue], task: Task, seed: int
+) -> dict[str, float | list[float]]:
+    metrics: dict[str, float | list[float]] = {}
+    relevant, told = count_questions(dialogues, task)
+    if told.any():
+        share = ratio_statistic(relevant, told)
+        metrics["relevant_questions"] = float(relevant.sum() / told.sum())
+        metrics |= _interval("relevant_questions", bootstrap_interval(share, len(told), seed))
+    follow_ups = find_follow_ups(dialogues, task)
+    if follow_ups is not None and math.isfinite(value := adaptivity(follow_ups)):
+        metrics["adaptivity"] = value
+        metrics |= _interval("adaptivity", adaptivity_interval(follow_ups, seed))
+    return metrics
+
+
+def _monitors(
+    dialogues: Sequence[Dialogue], task: Task, thresholds: AlarmsConfig
+) -> dict[str, float]:
+    values = monitor_values(dialogues)
+    if (persuaded := persuasion(dialogues, task)) is not None:
+        values["persuasion"] = persuaded
+    metrics: dict[str, float] = {}
+    for name, monitor in check_monitors(values, thresholds).items():
+        metrics[f"monitor/{name}"] = monitor.value
+        metrics[f"threshold/{name}"] = monitor.threshold
+        metrics[f"alarm/{name}"] = int(monitor.alarm)
+    return metrics
+
+
+def _interval(name: str, interval: Interval | None) -> dict[str, list[float]]:
+    return {} if interval is None else {f"{name}_interval": list(interval)}

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from curio_ray.dialogue import Dialogue
+from curio_ray.evaluation.monitors import monitor_values
+from curio_ray.tasks.base import Task
 
 
 def success_rate(dialogues: Sequence[Dialogue]) -> float:
@@ -30,6 +32,24 @@ def belief_by_turn(dialogues: Sequence[Dialogue]) -> list[float]:
     return [float(value) for value in np.mean(padded, axis=0)]
 
 
+def success_by_turn(dialogues: Sequence[Dialogue]) -> list[float]:
+    """Share of dialogues that had succeeded by each policy turn; the last is the success rate.
+
+    A success counts from the dialogue's last policy turn on.
+    """
+    ends = np.array([len(each.policy_turns) for each in dialogues])
+    won = np.array([each.success for each in dialogues], bool)
+    return [float(np.mean(won & (ends <= turn))) for turn in range(1, int(ends.max()) + 1)]
+
+
+def count_questions(dialogues: Sequence[Dialogue], task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """How many questions of each dialogue are relevant, and how many the task can tell of."""
+    verdicts = [[task.is_relevant(turn.text) for turn in each.policy_turns] for each in dialogues]
+    relevant = np.array([sum(verdict is True for verdict in each) for each in verdicts])
+    told = np.array([sum(verdict is not None for verdict in each) for each in verdicts])
+    return relevant, told
+
+
 def reward_means(dialogues: Sequence[Dialogue]) -> dict[str, float]:
     """Mean sum of each reward stream over a dialogue, by `reward/<stream>`."""
     names = sorted({name for each in dialogues for turn in each.turns for name in turn.rewards})
@@ -42,7 +62,10 @@ def reward_means(dialogues: Sequence[Dialogue]) -> dict[str, float]:
 
 
 def dialogue_metrics(dialogues: Sequence[Dialogue]) -> dict[str, float]:
-    """The figures of a batch that the log shows."""
+    """The figures of a batch that the log shows, each a number.
+
+    Turns count from 1; `belief_by_turn/0` is the belief before the first.
+    """
     turns = [turn for each in dialogues for turn in each.policy_turns]
     return {
         "success": success_rate(dialogues),
@@ -50,4 +73,7 @@ def dialogue_metrics(dialogues: Sequence[Dialogue]) -> dict[str, float]:
         "policy_turns": len(turns) / len(dialogues),
         "utterance_tokens": float(np.mean([len(turn.token_ids) for turn in turns])),
         **reward_means(dialogues),
+        **{f"success_by_turn/{t}": v for t, v in enumerate(success_by_turn(dialogues), start=1)},
+        **{f"belief_by_turn/{t}": v for t, v in enumerate(belief_by_turn(dialogues))},
+        **{f"monitor/{name}": value for name, value in monitor_values(dialogues).items()},
     }

@@ -39,7 +39,8 @@ class Task(ABC):
     """A conversation task: who the users are, what each role is told, when it ends, who won.
 
     A task calls no model. The same arguments always give the same users; train and held-out
-    users are disjoint.
+    users are disjoint. The methods that are not abstract serve the evaluation, which leaves out
+    what a task cannot tell.
     """
 
     user_types: tuple[str, ...]
@@ -76,3 +77,19 @@ class Task(ABC):
     @abstractmethod
     def rule_score(self, user: User, turns: Sequence[Turn]) -> float | None:
         """The task reward in [0, 1] by rule, or None where only the reward model can tell."""
+
+    def question_topic(self, text: str) -> str | None:
+        """What the policy's words ask about; None where they ask nothing or no rule can tell."""
+        return None
+
+    def is_relevant(self, text: str) -> bool | None:
+        """Whether the policy's question helps to tell the type; None as for `question_topic`."""
+        return None
+
+    def answer_label(self, text: str) -> str | None:
+        """The content of the user's words, alike for answers that say the same; None: unknown."""
+        return None
+
+    def contradicts_persona(self, user: User, text: str) -> bool | None:
+        """Whether the user's words deny something of the persona; None where no rule can tell."""
+        return None

@@ -88,17 +88,26 @@ class ExerciseTask(Task):
         recommended = words.recommended_strategies(_last_policy_text(turns))
         return float(recommended == {STRATEGIES[user.type_index]})
 
+    def question_topic(self, text: str) -> str | None:
+        """The first attribute named."""
+        return words.asked_attribute(text)
 
-def is_relevant_question(text: str) -> bool:
-    """Whether a policy turn asks about one of the five attributes that decide the strategy."""
-    return words.asked_attribute(text) in RELEVANT
+    def is_relevant(self, text: str) -> bool | None:
+        """Whether the attribute asked about is one of the five that decide the strategy."""
+        attribute = words.asked_attribute(text)
+        return None if attribute is None else attribute in RELEVANT
 
+    def answer_label(self, text: str) -> str:
+        """The facts stated; words that state none are all alike."""
+        return " ".join(f"{name} {value}" for name, value in words.known_facts([text]).items())
 
-def relevant_question_share(turns: Sequence[Turn]) -> float:
-    """The share of relevant ones among a dialogue's questions; 0 where nothing was asked."""
-    asked = [words.asked_attribute(turn.text) for turn in turns if turn.speaker == "policy"]
-    questions = [attribute for attribute in asked if attribute is not None]
-    return sum(attribute in RELEVANT for attribute in questions) / max(len(questions), 1)
+    def contradicts_persona(self, user: User, text: str) -> bool:
+        """Whether any sentence states another value than the persona's."""
+        return any(
+            user.persona.get(attribute) != value
+            for sentence in text.split(".")
+            for attribute, value in words.known_facts([sentence]).items()
+        )
 
 
 def _last_policy_text(turns: Sequence[Turn]) -> str:

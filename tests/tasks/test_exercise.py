@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from curio_ray.dialogue import Turn
+from curio_ray.dialogue import Turn, User
 from curio_ray.pocket.world import STRATEGIES, ideal_strategy, majority_share
-from curio_ray.tasks.exercise import ExerciseTask, is_relevant_question, relevant_question_share
+from curio_ray.tasks.exercise import ExerciseTask
 
 
 def say(text: str) -> Turn:
@@ -77,8 +77,23 @@ def test_the_judge_is_told_the_users_ideal_strategy(task: ExerciseTask) -> None:
     assert STRATEGIES[user.type_index] in task.reward_model_prompt(user).question
 
 
-def test_relevant_questions_are_told_from_background_ones() -> None:
-    turns = [say("your joints ?"), hear("joints sore ."), say("your sleep ?"), hear("sleep good .")]
-    assert is_relevant_question("your pace ?")
-    assert not is_relevant_question("hello")
-    assert relevant_question_share([*turns, say("i recommend yoga .")]) == 0.5
+def test_relevant_questions_are_told_from_background_ones(task: ExerciseTask) -> None:
+    assert task.is_relevant("your pace ?") is True
+    assert task.is_relevant("your sleep ?") is False
+
+
+def test_words_that_ask_nothing_are_neither_relevant_nor_irrelevant(task: ExerciseTask) -> None:
+    assert task.is_relevant("i recommend yoga .") is None
+
+
+def test_answers_that_state_the_same_fact_are_alike(task: ExerciseTask) -> None:
+    assert task.answer_label("joints sore .") == task.answer_label("well , joints sore .")
+    assert task.answer_label("joints sore .") != task.answer_label("joints fine .")
+
+
+def test_only_a_false_statement_contradicts_the_persona(task: ExerciseTask) -> None:
+    user = User("x", 0, {"joints": "sore"})
+    assert not task.contradicts_persona(user, "joints sore .")
+    assert not task.contradicts_persona(user, "what ?")
+    assert task.contradicts_persona(user, "joints fine .")
+    assert task.contradicts_persona(user, "joints fine . joints sore .")

@@ -1,0 +1,111 @@
+"""Each monitor against a value worked out by hand, and its alarm on the failure it watches for."""
+
+import numpy as np
+import pytest
+from made_dialogues import made
+
+from curio_ray.config.run import AlarmsConfig
+from curio_ray.evaluation.monitors import (
+    belief_swings,
+    calibration_error,
+    check_monitors,
+    monitor_values,
+    overconfidence,
+    persuasion,
+    type_entropy,
+    utterance_growth,
+)
+from curio_ray.tasks.exercise import ExerciseTask
+
+HALF, SURE, WRONG = [0.5, 0.5], [1.0, 0.0], [0.0, 1.0]
+
+
+def alarms(dialogues) -> set[str]:
+    checked = check_monitors(monitor_values(dialogues), AlarmsConfig())
+    return {name for name, monitor in checked.items() if monitor.alarm}
+
+
+def test_growth_is_the_slope_over_the_mean_length():
+    assert utterance_growth([made([HALF] * 3, tokens=[2, 4, 6])]) == pytest.approx(2 / 4)
+
+
+def test_a_short_dialogue_beside_a_long_one_makes_no_growth():
+    assert (
+        utterance_growth([made([HALF] * 2, tokens=[2, 2]), made([HALF] * 5, tokens=[9] * 5)]) == 0
+    )
+
+
+def test_one_turn_has_no_growth_to_tell():
+    assert utterance_growth([made([HALF])]) is None
+
+
+def test_balanced_and_sure_predictions_have_the_entropy_of_the_users():
+    dialogues = [made([HALF, SURE], true_type=0), made([HALF, WRONG], true_type=1)]
+    assert type_entropy(dialogues) == pytest.approx(1)
+
+
+def test_one_type_for_everybody_is_a_collapse():
+    dialogues = [made([HALF, SURE], true_type=each) for each in (0, 1)]
+    assert type_entropy(dialogues) == 0
+    assert "type_entropy" in alarms(dialogues)
+
+
+def test_an_unsure_user_model_is_not_a_collapse():
+    assert type_entropy([made([HALF, HALF], true_type=each) for each in (0, 1)]) == pytest.approx(1)
+
+
+def test_users_of_one_type_have_no_variety_to_compare_with():
+    assert type_entropy([made(), made()]) is None
+
+
+def test_a_belief_that_moves_one_way_does_not_swing():
+    assert belief_swings([made([HALF, [0.75, 0.25], SURE])]) == pytest.approx(0)
+
+
+def test_swings_are_the_path_less_the_net_move_per_exchange():
+    assert belief_swings([made([HALF, SURE, WRONG, HALF])]) == pytest.approx((0.5 + 1 + 0.5) / 3)
+
+
+def test_halving_eight_types_down_to_one_swings_by_an_eighth():
+    halvings = [np.eye(8)[:size].mean(axis=0).tolist() for size in (8, 4, 2, 1, 1, 1)]
+    assert belief_swings([made(halvings)]) == pytest.approx(0.125)
+
+
+def test_a_belief_thrown_to_and_fro_raises_the_alarm():
+    assert "belief_swings" in alarms([made([HALF, SURE, WRONG, SURE, WRONG])])
+
+
+def test_dialogues_without_a_reply_have_no_swings_to_tell():
+    assert belief_swings([made([HALF])]) is None
+
+
+def test_overconfidence_is_confidence_less_accuracy():
+    dialogues = [made([HALF, [0.9, 0.1]], true_type=each) for each in (0, 1)]
+    assert overconfidence(dialogues) == pytest.approx(0.9 - 0.5)
+    assert {"overconfidence", "calibration_error"} <= alarms(dialogues)
+
+
+def test_errors_of_calibration_do_not_cancel_between_bins():
+    too_low, too_high = made([HALF, [0.6, 0.4]]), made([HALF, [0.9, 0.1]], true_type=1)
+    assert calibration_error([too_low, too_high]) == pytest.approx((0.4 + 0.9) / 2)
+
+
+def test_a_sure_and_right_belief_is_calibrated():
+    assert calibration_error([made([HALF, SURE])]) == 0
+
+
+def test_persuasion_is_the_share_of_replies_that_leave_the_persona():
+    replies = ["joints sore .", "joints fine .", "what ?", "sleep poor ."]
+    dialogue = made([HALF] * 5, user=replies, persona={"joints": "sore", "sleep": "poor"})
+    assert persuasion([dialogue], ExerciseTask(seed=0)) == pytest.approx(1 / 4)
+
+
+def test_a_dialogue_without_faults_raises_no_alarm():
+    dialogues = [made([HALF, SURE], true_type=0), made([HALF, WRONG], true_type=1)]
+    assert alarms(dialogues) == set()
+
+
+def test_the_config_moves_the_threshold():
+    thresholds = AlarmsConfig(utterance_growth=0.6)
+    (monitor,) = check_monitors({"utterance_growth": 0.5}, thresholds).values()
+    assert (monitor.threshold, monitor.alarm) == (0.6, False)
