@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curio_ray.errors import ServerError
 from curio_ray.models.engine import EngineStatistics
+from curio_ray.models.free_memory import FreeMemory
 from curio_ray.models.requests import GenerateRequest, GenerateResult
 from curio_ray.models.vllm_arguments import result_of, sampling_parameters
 
@@ -43,6 +44,7 @@ class InProcessEngine:
         self._numbers = itertools.count()
         self._arrived: list[_Pending] = []
         self._pending: dict[str, _Pending] = {}
+        self._free_memory = FreeMemory()
         self._stepping = False
         self._paused = False
         self._failure: ServerError | None = None
@@ -187,6 +189,8 @@ class InProcessEngine:
                 answers.append((pending.future, result))
         if answers:
             self._loop.call_soon_threadsafe(self._deliver, answers)
+        if not self._engine.has_unfinished_requests():
+            self._free_memory.trim_if_due()
         self._keep_stepping()
 
     def _abort_cancelled(self) -> None:
