@@ -57,10 +57,10 @@ def test_a_user_that_keeps_failing_is_reported_with_the_reason(rollouts):
 
 
 def test_a_user_that_hangs_costs_one_deadline_and_no_other_dialogue(rollouts):
-    options = rollouts.options(attempts=1, deadline_s=10)
+    options = rollouts.options(attempts=1, deadline_s=20)
     batch = rollouts.hold(rollouts.assignments(4), options, "hangs", faults=1)
     assert len(batch.dialogues) == 3
-    assert "more than 10 s" in batch.failures[0].reason
+    assert "more than 20 s" in batch.failures[0].reason
 
 
 class FailingRunners:
