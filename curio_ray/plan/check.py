@@ -131,10 +131,19 @@ def _memory_problems(plan: Plan, machine: Machine) -> Iterator[str]:
         f"the run needs {plan.memory_bytes / GIB:.1f} GiB of memory and "
         f"{machine.available_bytes / GIB:.1f} GiB are available; its biggest parts:"
     )
-    parts = [part for part in plan.memory if part.place == "memory" and part.field is not None]
+    parts = [part for part in plan.memory if part.place == "memory" and _can_shrink(plan, part)]
     parts.sort(key=lambda part: part.bytes, reverse=True)
     for part in parts[:_NAMED_PARTS]:
         yield f"{part.field}: {part.bytes / GIB:.2f} GiB; {_advice(plan, part, excess)}"
+
+
+def _can_shrink(plan: Plan, part: MemoryPart) -> bool:
+    if part.field is None:
+        return False
+    counts = {
+        f"servers.{name}.replicas": server.replicas for name, server in plan.config.servers.items()
+    } | {"learner.ranks": plan.config.learner.ranks, "rollout.runners": plan.config.rollout.runners}
+    return counts.get(part.field, 2) > 1
 
 
 def _advice(plan: Plan, part: MemoryPart, excess: int) -> str:
