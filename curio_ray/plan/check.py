@@ -151,7 +151,7 @@ def _advice(plan: Plan, part: MemoryPart, excess: int) -> str:
     if field.endswith(".kv_cache_gib"):
         server = plan.config.servers[field.split(".")[1]]
         possible = server.kv_cache_gib - excess / GIB / server.replicas
-        return f"write {possible:.2g} or less" if possible >= 0.01 else "write less, such as 0.25"
+        return f"write {possible:.2g} or less" if possible >= 0.01 else "write a smaller number"
     if field.endswith(".model"):
         return "write a smaller model, or a smaller dtype"
     if field == "learner.zero_stage":
