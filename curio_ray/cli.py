@@ -12,6 +12,15 @@ import typer
 from rich.console import Console
 
 import curio_ray
+from curio_ray.compare.at_once import runs_at_once
+from curio_ray.compare.runs import (
+    LOGS_FOLDER,
+    is_finished,
+    open_comparison,
+    parse_rewards,
+    planned_runs,
+    read_finished,
+)
 from curio_ray.config import RunConfig, load_config
 from curio_ray.errors import ConfigError, CurioError
 from curio_ray.evaluation.checkpoint import policy_folder, serving
@@ -143,6 +152,40 @@ def evaluate(
     Console().print(render_evaluation(str(checkpoint), result))
 
 
+@app.command()
+def compare(
+    config_file: ConfigFile,
+    rewards: Annotated[str, typer.Option(metavar="NAME,...", help="Intrinsic rewards, by name.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Runs per reward, with seeds 0, 1, ...")] = 3,
+    output: Annotated[
+        Path | None, typer.Option(help="The comparison's folder; by default OUTPUT-compare.")
+    ] = None,
+    parallel: Annotated[
+        int | None, typer.Option(min=1, help="Runs at once; by default what the machine holds.")
+    ] = None,
+    overrides: Overrides = None,
+    address: Address = None,
+) -> None:
+    """Train several rewards with several seeds and compare them. Called again, it goes on."""
+    changes = [*(overrides or []), *_override("cluster.address", address)]
+    config = load_config(config_file, changes)
+    folder = output or config.output.with_name(f"{config.output.name}-compare")
+    runs = planned_runs(config, parse_rewards(rewards), seeds, folder)
+    missing = [run for run in runs if not is_finished(run)]
+    if missing:
+        plan = _check(config, folder)
+        if parallel is None and config.cluster.address is None:
+            parallel = runs_at_once(plan, read_machine())
+    open_comparison(folder, config)
+    interrupted = False
+    try:
+        interrupted = bool(missing) and not _train_compared(missing, parallel, folder)
+    finally:
+        _report_comparison(folder, config, runs)
+    if interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
 @app.command(name="plan")
 def show_plan(
     config_file: ConfigFile,
@@ -204,6 +247,37 @@ def _train(run: RunFolder, resume: bool) -> None:
     if summary is None:
         _say_how_to_resume(run)
         raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _train_compared(missing: list[RunConfig], at_once: int | None, folder: Path) -> bool:
+    """Whether the runs came to their end; False where they were interrupted."""
+    with output_to_file(folder / LOGS_FOLDER) as terminal:
+        progress = ProgressDisplay(Console(file=terminal))
+        progress.say(f"{len(missing)} runs to go, at once: {at_once or 'what the cluster holds'}")
+        from curio_ray.compare.experiment import train_runs
+
+        try:
+            return train_runs(missing, at_once, folder, progress.say)
+        except KeyboardInterrupt:
+            return False
+
+
+def _report_comparison(folder: Path, config: RunConfig, runs: list[RunConfig]) -> None:
+    finished = read_finished(folder)
+    missing = [run.output.name for run in runs if not is_finished(run)]
+    if missing:
+        Console(stderr=True).print(
+            f"not finished: {', '.join(missing)}; the same command goes on", highlight=False
+        )
+    if not finished:
+        return
+    from curio_ray.compare.render import render_table
+    from curio_ray.compare.report import REPORT_FILE, write_report
+
+    rows = write_report(folder, config, finished, missing)
+    console = Console()
+    console.print(render_table(rows))
+    console.print(f"report {folder / REPORT_FILE}", highlight=False, soft_wrap=True)
 
 
 def _say_how_to_resume(run: RunFolder) -> None:

@@ -1,0 +1,94 @@
+"""One run of a comparison as a Ray Tune trial that keeps a run folder and evaluates at its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curio_ray.algorithm import Curio, CurioConfig
+from curio_ray.compare.runs import write_result
+from curio_ray.dialogue import Dialogue
+from curio_ray.errors import RolloutError
+from curio_ray.evaluation.held_out import held_out_metrics, held_out_options
+from curio_ray.rollout.batch import make_assignments
+from curio_ray.run_folder import RunFolder
+from curio_ray.run_folder.folder import holds_a_run
+
+_PREFIX = "held_out/"
+
+
+class ComparedCurio(Curio):
+    """`Curio` that goes on from its run folder, logs there, and evaluates after the last iteration.
+
+    The run's `output` names the folder. With several machines it must lie where all can reach it.
+    """
+
+    def setup(self, config: CurioConfig) -> None:
+        """Start the run, or take up an earlier one at its newest checkpoint."""
+        self._folder: RunFolder | None = None
+        super().setup(config)
+        try:
+            self._folder = self._open(config)
+        except BaseException:
+            self.cleanup()
+            raise
+
+    def training_step(self) -> None:
+        """One iteration; after the last one also the evaluation on both splits."""
+        run = self.config.run_config
+        # a run that was stopped between its last checkpoint and its result has nothing to learn
+        if self.trainer.iteration < run.training.iterations:
+            super().training_step()
+            self._log()
+        if self.trainer.iteration >= run.training.iterations:
+            held_out = self._measure(self.hold_out(run.evaluation.users))
+            train = self._measure(self._hold_train(run.evaluation.users))
+            assert self._folder is not None
+            write_result(self._folder.path, train, held_out)
+            for split, values in (("train", train), ("held_out", held_out)):
+                self.metrics.log_value((f"final_{split}", "success"), values["success"], window=1)
+
+    def cleanup(self) -> None:
+        """Close the run folder and end every actor."""
+        try:
+            super().cleanup()
+        finally:
+            if self._folder is not None:
+                self._folder.close()
+
+    def _open(self, config: CurioConfig) -> RunFolder:
+        run = config.run_config
+        if not holds_a_run(run.output):
+            return RunFolder.create(run.output, run)
+        folder = RunFolder.open(run.output)
+        checkpoint = folder.latest_checkpoint()
+        if checkpoint is not None:
+            self.restore_from_path(str(checkpoint.absolute()))
+        folder.rewind(self.trainer.iteration)
+        return folder
+
+    def _log(self) -> None:
+        assert self._folder is not None
+        assert self.last_iteration is not None
+        number, training = self.last_iteration.number, self.config.run_config.training
+        self._folder.write_metrics(number, self.last_iteration.metrics)
+        self._folder.write_dialogues(number, self.last_iteration.dialogues)
+        if number == training.iterations or number % training.checkpoint_every == 0:
+            with self._folder.checkpoint(number) as path:
+                self.save_to_path(str(path.absolute()))
+
+    def _measure(self, dialogues: list[Dialogue]) -> dict[str, Any]:
+        run = self.config.run_config
+        metrics = held_out_metrics(dialogues, self.trainer.task, run.evaluation.alarms, run.seed)
+        return {name.removeprefix(_PREFIX): value for name, value in metrics.items()}
+
+    def _hold_train(self, users: int) -> list[Dialogue]:
+        """The evaluation on held-out users, with users that the policy was trained on."""
+        run, task = self.config.run_config, self.trainer.task
+        assignments = make_assignments("train", task.users("train")[:users], 0, run.seed)
+        batch = self.runners.collect(assignments, held_out_options(task, run))
+        if batch.failures:
+            raise RolloutError(
+                f"{len(batch.failures)} of {len(assignments)} dialogues with training users could "
+                f"not be held: {batch.failures[0].reason}"
+            )
+        return batch.dialogues

@@ -1,0 +1,103 @@
+"""Writes what a comparison found: table.json, the plots, and report.html that holds them all."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from curio_ray.compare.plots import make_plots, write_plots
+from curio_ray.compare.runs import FinishedRun
+from curio_ray.compare.table import BASELINE, Row, make_table, summarise
+from curio_ray.config import RunConfig, dump_config
+from curio_ray.run_folder.atomic import write_atomically
+
+TABLE_FILE = "table.json"
+REPORT_FILE = "report.html"
+_TITLES = {
+    "success": "Success against dialogues",
+    "belief": "Belief by turn",
+    "monitors": "Monitors of reward hacking",
+}
+_ALARM = "alarm/"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A monitor that crossed its threshold in a run's final dialogues."""
+
+    reward: str
+    seed: int
+    users: str
+    monitor: str
+    value: float
+    threshold: float
+
+
+def write_report(
+    folder: Path, config: RunConfig, runs: Sequence[FinishedRun], missing: Sequence[str]
+) -> list[Row]:
+    """Write table, plots and report, and return the table.
+
+    Args:
+        folder: the comparison's.
+        config: what the runs have in common.
+        runs: at least one.
+        missing: names of the runs that are not finished.
+    """
+    rows = make_table(runs)
+    write_atomically(folder / TABLE_FILE, json.dumps([asdict(row) for row in rows], indent=2))
+    write_plots(make_plots(runs), folder)
+    write_atomically(folder / REPORT_FILE, render_report(folder, config, runs, rows, missing))
+    return rows
+
+
+def render_report(
+    folder: Path,
+    config: RunConfig,
+    runs: Sequence[FinishedRun],
+    rows: Sequence[Row],
+    missing: Sequence[str],
+) -> str:
+    """One page of HTML that needs no other file; the plots are read from the folder."""
+    pages = Environment(
+        loader=PackageLoader("curio_ray.compare", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    return pages.get_template("report.html.jinja").render(
+        baseline=BASELINE,
+        config=config,
+        config_text=dump_config(config),
+        summaries=summarise(rows),
+        rows=rows,
+        alarms=find_alarms(runs),
+        missing=missing,
+        plots=[
+            (name, title, base64.b64encode((folder / f"{name}.svg").read_bytes()).decode())
+            for name, title in _TITLES.items()
+        ],
+    )
+
+
+def find_alarms(runs: Sequence[FinishedRun]) -> list[Alarm]:
+    """Every alarm of every run, on users of either split."""
+    return [
+        Alarm(
+            reward=run.reward,
+            seed=run.seed,
+            users=users,
+            monitor=(name := key.removeprefix(_ALARM)),
+            value=measured[f"monitor/{name}"],
+            threshold=measured[f"threshold/{name}"],
+        )
+        for run in runs
+        for users, measured in (("train", run.train), ("held out", run.held_out))
+        for key, raised in measured.items()
+        if key.startswith(_ALARM) and raised
+    ]

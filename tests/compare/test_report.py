@@ -1,0 +1,61 @@
+"""Plots and the page, from runs made by hand."""
+
+import json
+import re
+
+from made_runs import made_run
+
+from curio_ray.compare.plots import monitor_names, plot_success
+from curio_ray.compare.report import find_alarms, write_report
+from curio_ray.config import load_config
+
+RUNS = [
+    made_run("mtrlhf", [0.1, 0.2]),
+    made_run("diff_acc", [0.2, 0.6], alarm=True),
+    made_run("diff_acc", [0.1, 0.8], seed=1),
+]
+CONFIG = load_config("configs/pocket.yaml")
+
+
+def test_the_band_reaches_from_the_lowest_to_the_highest_seed():
+    bands = plot_success(RUNS).axes[0].collections
+    heights = [sorted({round(y, 6) for _, y in band.get_paths()[0].vertices}) for band in bands]
+    assert heights[1] == [0.1, 0.2, 0.4, 0.45]
+
+
+def test_monitors_that_were_logged_are_drawn():
+    assert monitor_names(RUNS) == ["type_entropy"]
+
+
+def test_an_alarm_names_run_users_and_monitor():
+    (alarm,) = find_alarms(RUNS)
+    assert (alarm.reward, alarm.seed, alarm.users) == ("diff_acc", 0, "held out")
+    assert (alarm.monitor, alarm.value, alarm.threshold) == ("type_entropy", 0.4, 0.5)
+
+
+def test_the_page_needs_no_other_file(tmp_path):
+    write_report(tmp_path, CONFIG, RUNS, missing=[])
+    page = (tmp_path / "report.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
+    assert len(sources) == 3
+    assert all(source.startswith("data:image/svg+xml") for source in sources)
+
+
+def test_the_page_names_the_runs_that_are_missing(tmp_path):
+    write_report(tmp_path, CONFIG, RUNS, missing=["diff_ent-2"])
+    assert "diff_ent-2" in (tmp_path / "report.html").read_text()
+
+
+def test_every_plot_is_an_svg_and_a_png(tmp_path):
+    write_report(tmp_path, CONFIG, RUNS, missing=[])
+    names = {file.name for file in tmp_path.glob("*.*g")}
+    assert names == {f"{n}.{e}" for n in ("success", "belief", "monitors") for e in ("svg", "png")}
+
+
+def test_the_table_is_a_list_of_plain_rows(tmp_path):
+    write_report(tmp_path, CONFIG, RUNS, missing=[])
+    row = json.loads((tmp_path / "table.json").read_text())[0]
+    assert row == {
+        "reward": "mtrlhf", "seed": 0, "success_train": 0.5, "success_held_out": 0.5,
+        "dialogues": 20, "dialogues_to_baseline": 20,
+    }  # fmt: skip

@@ -1,0 +1,56 @@
+"""Which runs a comparison has, what its folder allows, and how many fit a machine."""
+
+import pytest
+
+from curio_ray.compare.at_once import runs_at_once
+from curio_ray.compare.runs import open_comparison, parse_rewards, planned_runs
+from curio_ray.config import load_config
+from curio_ray.errors import ConfigError
+from curio_ray.plan import make_plan
+from curio_ray.plan.machine import Machine
+from curio_ray.plan.memory import GIB
+
+POCKET = "configs/pocket.yaml"
+
+
+def test_rewards_are_named_once_each():
+    assert parse_rewards("mtrlhf, diff_acc,mtrlhf") == ["mtrlhf", "diff_acc"]
+
+
+def test_an_unknown_reward_is_an_error_that_names_the_known_ones():
+    with pytest.raises(ConfigError, match=r"--rewards: curiosity; .*diff_acc"):
+        parse_rewards("diff_acc,curiosity")
+
+
+def test_every_reward_is_run_with_every_seed(tmp_path):
+    runs = planned_runs(load_config(POCKET), ["mtrlhf", "acc"], 2, tmp_path)
+    names = [(run.rewards.intrinsic.name, run.seed, run.output.name) for run in runs]
+    assert names == [
+        ("mtrlhf", 0, "mtrlhf-0"), ("acc", 0, "acc-0"),
+        ("mtrlhf", 1, "mtrlhf-1"), ("acc", 1, "acc-1"),
+    ]  # fmt: skip
+
+
+def test_a_comparison_goes_on_with_another_reward_in_the_config(tmp_path):
+    open_comparison(tmp_path, load_config(POCKET))
+    open_comparison(tmp_path, load_config(POCKET, ["rewards.intrinsic.name=ent", "seed=3"]))
+
+
+def test_a_comparison_does_not_mix_configs(tmp_path):
+    open_comparison(tmp_path, load_config(POCKET))
+    with pytest.raises(ConfigError, match=r"learner\.learning_rate"):
+        open_comparison(tmp_path, load_config(POCKET, ["learner.learning_rate=1e-3"]))
+
+
+def test_a_comparison_does_not_move_into_a_runs_folder(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("{}\n")
+    with pytest.raises(ConfigError, match="holds a run"):
+        open_comparison(tmp_path, load_config(POCKET))
+
+
+@pytest.mark.parametrize(("memory_gib", "cores", "expected"), [(100, 8, 8), (12, 8, 2), (1, 1, 1)])
+def test_memory_and_cores_bound_the_runs_at_once(memory_gib, cores, expected):
+    plan = make_plan(load_config(POCKET))
+    assert 4 < plan.memory_bytes / GIB < 6
+    machine = Machine(memory_gib * GIB, cores, gpus=0)
+    assert runs_at_once(plan, machine) == expected
