@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def plot_monitors(runs: Sequence[FinishedRun]) -> Figure:
     figure = Figure(figsize=(4 * _COLUMNS, 2.8 * rows), layout="constrained")
     for place, name in enumerate(names, start=1):
         axes = figure.add_subplot(rows, _COLUMNS, place)
-        _draw_rewards(axes, runs, lambda run, name=name: _monitor_curve(run, name))  # type: ignore[misc]
+        _draw_rewards(axes, runs, partial(_monitor_curve, name=name))
         threshold = _threshold(runs, name)
         if threshold is not None:
             axes.axhline(threshold, color="black", linestyle=":", linewidth=1)
