@@ -16,6 +16,7 @@ from curio_ray.log_files import link_process_logs
 from curio_ray.process_memory import MemorySampler
 from curio_ray.progress import ProgressDisplay
 from curio_ray.ray_session import connect_to_ray
+from curio_ray.recording import checkpoint_is_due, record_iteration, save_checkpoint
 from curio_ray.run_folder import RunFolder, Summary
 from curio_ray.stop import StopRequest
 
@@ -76,14 +77,14 @@ def _run(
         before["seconds_to_first_dialogue"] = first - started_at
         run.write_metrics(0, before)
         if stop.requested:
-            _save_checkpoint(algorithm, run)
+            save_checkpoint(algorithm, run)
             return None
     while algorithm.trainer.iteration < config.training.iterations:
         algorithm.train()
         _log(algorithm, run, progress)
         stopping = stop.requested
-        if stopping or _checkpoint_is_due(algorithm, config):
-            _save_checkpoint(algorithm, run)
+        if stopping or checkpoint_is_due(config.training, algorithm.trainer.iteration):
+            save_checkpoint(algorithm, run)
         if stopping:
             return None
     after = _evaluate(algorithm, config, run, progress, "after training")
@@ -138,16 +139,5 @@ def _restore(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> Non
 def _log(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> None:
     iteration = algorithm.last_iteration
     assert iteration is not None
-    run.write_metrics(iteration.number, iteration.metrics)
-    run.write_dialogues(iteration.number, iteration.dialogues)
+    record_iteration(run, iteration)
     progress.iteration({"iteration": iteration.number, **iteration.metrics})
-
-
-def _checkpoint_is_due(algorithm: Curio, config: RunConfig) -> bool:
-    number = algorithm.trainer.iteration
-    return number == config.training.iterations or number % config.training.checkpoint_every == 0
-
-
-def _save_checkpoint(algorithm: Curio, run: RunFolder) -> None:
-    with run.checkpoint(algorithm.trainer.iteration) as folder:
-        algorithm.save_to_path(str(folder.absolute()))

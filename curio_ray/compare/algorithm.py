@@ -7,9 +7,8 @@ from typing import Any
 from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.compare.runs import write_result
 from curio_ray.dialogue import Dialogue
-from curio_ray.errors import RolloutError
-from curio_ray.evaluation.held_out import held_out_metrics, held_out_options
-from curio_ray.rollout.batch import make_assignments
+from curio_ray.evaluation.held_out import held_out_metrics, hold_out
+from curio_ray.recording import checkpoint_is_due, record_iteration, save_checkpoint
 from curio_ray.run_folder import RunFolder
 from curio_ray.run_folder.folder import holds_a_run
 
@@ -69,12 +68,9 @@ class ComparedCurio(Curio):
     def _log(self) -> None:
         assert self._folder is not None
         assert self.last_iteration is not None
-        number, training = self.last_iteration.number, self.config.run_config.training
-        self._folder.write_metrics(number, self.last_iteration.metrics)
-        self._folder.write_dialogues(number, self.last_iteration.dialogues)
-        if number == training.iterations or number % training.checkpoint_every == 0:
-            with self._folder.checkpoint(number) as path:
-                self.save_to_path(str(path.absolute()))
+        record_iteration(self._folder, self.last_iteration)
+        if checkpoint_is_due(self.config.run_config.training, self.last_iteration.number):
+            save_checkpoint(self, self._folder)
 
     def _measure(self, dialogues: list[Dialogue]) -> dict[str, Any]:
         run = self.config.run_config
@@ -83,12 +79,5 @@ class ComparedCurio(Curio):
 
     def _hold_train(self, users: int) -> list[Dialogue]:
         """The evaluation on held-out users, with users that the policy was trained on."""
-        run, task = self.config.run_config, self.trainer.task
-        assignments = make_assignments("train", task.users("train")[:users], 0, run.seed)
-        batch = self.runners.collect(assignments, held_out_options(task, run))
-        if batch.failures:
-            raise RolloutError(
-                f"{len(batch.failures)} of {len(assignments)} dialogues with training users could "
-                f"not be held: {batch.failures[0].reason}"
-            )
-        return batch.dialogues
+        run = self.config.run_config
+        return hold_out(self.runners, self.trainer.task, run, users, run.seed, "train").dialogues

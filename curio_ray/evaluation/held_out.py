@@ -28,24 +28,29 @@ from curio_ray.evaluation.measures import (
 from curio_ray.evaluation.monitors import check_monitors, monitor_values, persuasion
 from curio_ray.rollout.assignment import RolloutBatch, RolloutOptions
 from curio_ray.rollout.batch import Runners, make_assignments
-from curio_ray.tasks.base import Task
+from curio_ray.tasks.base import Split, Task
 
 
 def hold_out(
-    runners: Runners, task: Task, config: RunConfig, users: int, seed: int
+    runners: Runners,
+    task: Task,
+    config: RunConfig,
+    users: int,
+    seed: int,
+    split: Split = "held_out",
 ) -> RolloutBatch:
-    """One dialogue with each of the first `users` held-out users.
+    """One dialogue with each of the first `users` users of a split, by default the held-out ones.
 
     Raises:
         RolloutError: a dialogue could not be held.
     """
-    everyone = task.users("held_out")[:users]
-    assignments = make_assignments("held_out", everyone, 0, seed)
+    everyone = task.users(split)[:users]
+    assignments = make_assignments(split, everyone, 0, seed)
     batch = runners.collect(assignments, held_out_options(task, config))
     if batch.failures:
         raise RolloutError(
-            f"{len(batch.failures)} of {len(everyone)} held-out dialogues could not be held: "
-            f"{batch.failures[0].reason}"
+            f"{len(batch.failures)} of {len(everyone)} {split.replace('_', '-')} dialogues "
+            f"could not be held: {batch.failures[0].reason}"
         )
     return batch
 
