@@ -1,0 +1,64 @@
+"""The environment: a model that plays the simulated user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from curio_ray.errors import RolloutError
+from curio_ray.models.chat import ChatFormat
+from curio_ray.models.client import ServerClient
+from curio_ray.models.requests import GenerateRequest
+from curio_ray.tasks.base import Message
+
+
+class EnvironmentSession:
+    """A simulated user in one dialogue; its context only grows."""
+
+    def __init__(
+        self, model: EnvironmentModel, persona: str, opening: str, dialogue_id: str
+    ) -> None:
+        self._model = model
+        self._start = [Message("system", persona), Message("assistant", opening)]
+        self._dialogue_id = dialogue_id
+        self._context: list[int] = []
+        self._last_reply: list[int] = []
+
+    async def reply(self, utterance: str, seed: int) -> str:
+        """What the user answers.
+
+        Raises:
+            RolloutError: the environment model said nothing.
+        """
+        chat = self._model.chat
+        if self._context:
+            self._context.extend(chat.reply_suffix(self._last_reply, utterance))
+        else:
+            self._context = chat.open([*self._start, Message("user", utterance)])
+        request = GenerateRequest(
+            prompt_ids=list(self._context),
+            max_tokens=self._model.max_tokens,
+            temperature=self._model.temperature,
+            stop_token_ids=chat.stop_token_ids,
+            seed=seed,
+        )
+        result = await self._model.client.generate(request, routing_key=self._dialogue_id)
+        text = chat.decode(result.token_ids)
+        if not text:
+            raise RolloutError("the environment model answered with empty text")
+        self._last_reply = result.token_ids
+        self._context.extend(result.token_ids)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentModel:
+    """The model that plays the user."""
+
+    client: ServerClient
+    chat: ChatFormat
+    max_tokens: int
+    temperature: float
+
+    def session(self, persona: str, opening: str, dialogue_id: str) -> EnvironmentSession:
+        """Begin a dialogue as the user whom `persona` describes."""
+        return EnvironmentSession(self, persona, opening, dialogue_id)
