@@ -16,8 +16,10 @@ from curio_ray.compare.at_once import runs_at_once
 from curio_ray.compare.runs import (
     LOGS_FOLDER,
     is_finished,
+    one_of_each_setting,
     open_comparison,
     parse_rewards,
+    parse_varied,
     planned_runs,
     read_finished,
 )
@@ -160,6 +162,10 @@ def compare(
     output: Annotated[
         Path | None, typer.Option(help="The comparison's folder; by default OUTPUT-compare.")
     ] = None,
+    vary: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD=V1,V2", help="Also compare these values of a field."),
+    ] = None,
     parallel: Annotated[
         int | None, typer.Option(min=1, help="Runs at once; by default what the machine holds.")
     ] = None,
@@ -170,13 +176,14 @@ def compare(
     changes = [*(overrides or []), *_override("cluster.address", address)]
     config = load_config(config_file, changes)
     folder = output or config.output.with_name(f"{config.output.name}-compare")
-    runs = planned_runs(config, parse_rewards(rewards), seeds, folder)
+    varied = None if vary is None else parse_varied(vary)
+    runs = planned_runs(config, parse_rewards(rewards), seeds, folder, varied)
     missing = [run for run in runs if not is_finished(run)]
     if missing:
-        plan = _check(config, folder)
+        plans = [_check(run, folder) for run in one_of_each_setting(runs)]
         if parallel is None and config.cluster.address is None:
-            parallel = runs_at_once(plan, read_machine())
-    open_comparison(folder, config)
+            parallel = min(runs_at_once(plan, read_machine()) for plan in plans)
+    open_comparison(folder, config, varied)
     interrupted = False
     try:
         interrupted = bool(missing) and not _train_compared(missing, parallel, folder)

@@ -23,13 +23,14 @@ _COLUMNS = 3
 _MONITOR = "monitor/"
 
 
-def make_plots(runs: Sequence[FinishedRun]) -> dict[str, Figure]:
-    """Each plot by the name of its file."""
-    return {
+def make_plots(runs: Sequence[FinishedRun], varied_path: str | None) -> dict[str, Figure]:
+    """Each plot by the name of its file; `varied` only where the runs vary a field."""
+    plots = {
         "success": plot_success(runs),
         "belief": plot_belief(runs),
         "monitors": plot_monitors(runs),
     }
+    return plots if varied_path is None else {"varied": plot_varied(runs, varied_path), **plots}
 
 
 def write_plots(figures: dict[str, Figure], folder: Path) -> None:
@@ -44,10 +45,33 @@ def plot_success(runs: Sequence[FinishedRun]) -> Figure:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     _draw_rewards(axes, runs, lambda run: (run.dialogues, smooth(run.success)))
-    level = baseline_level(runs)
-    if level is not None:
-        axes.axhline(level, color="black", linestyle=":", linewidth=1)
+    for level in (baseline_level(runs, value) for value in {run.value for run in runs}):
+        if level is not None:
+            axes.axhline(level, color="black", linestyle=":", linewidth=1)
     _label(axes, "training dialogues", "success", "Success in training")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def plot_varied(runs: Sequence[FinishedRun], varied_path: str) -> Figure:
+    """Final success against the varied field: solid for held-out users, dashed for trained ones."""
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    values = list(dict.fromkeys(str(run.value) for run in runs))
+    for number, reward in enumerate(dict.fromkeys(run.reward for run in runs)):
+        own = [run for run in runs if run.reward == reward]
+        colour = colormaps["tab10"](number)
+        for split, line in (("held_out", "-"), ("train", "--")):
+            found = [
+                [getattr(run, split)["success"] for run in own if str(run.value) == value]
+                for value in values
+            ]
+            mean = [np.mean(each) if each else math.nan for each in found]
+            label = f"{reward}, {split.replace('_', ' ')}"
+            axes.plot(values, mean, line, marker="o", color=colour, label=label, linewidth=1.5)
+            for value, each in zip(values, found, strict=True):
+                axes.plot([value] * len(each), each, ".", color=colour, alpha=0.4, markersize=4)
+    _label(axes, varied_path, "success", "After training")
     axes.legend(fontsize=8)
     return figure
 
@@ -88,13 +112,13 @@ def monitor_names(runs: Sequence[FinishedRun]) -> list[str]:
 def _draw_rewards(
     axes: Axes, runs: Sequence[FinishedRun], curve: Callable[[FinishedRun], tuple[Any, Any]]
 ) -> None:
-    colours = colormaps["tab10"]
-    for number, reward in enumerate(dict.fromkeys(run.reward for run in runs)):
-        drawn = [curve(run) for run in runs if run.reward == reward]
+    colours = colormaps["tab20" if len({run.name for run in runs}) > 10 else "tab10"]
+    for number, name in enumerate(dict.fromkeys(run.name for run in runs)):
+        drawn = [curve(run) for run in runs if run.name == name]
         length = min(len(y) for _, y in drawn)
         x = np.asarray(drawn[0][0][:length], float)
         y = np.array([values[:length] for _, values in drawn], float)
-        axes.plot(x, y.mean(axis=0), color=colours(number), label=reward, linewidth=1.5)
+        axes.plot(x, y.mean(axis=0), color=colours(number), label=name, linewidth=1.5)
         axes.fill_between(
             x, y.min(axis=0), y.max(axis=0), color=colours(number), alpha=0.18, linewidth=0
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from curio_ray.compare.plots import make_plots, write_plots
-from curio_ray.compare.runs import FinishedRun
+from curio_ray.compare.runs import FinishedRun, read_varied_path
 from curio_ray.compare.table import BASELINE, Row, make_table, summarise
 from curio_ray.config import RunConfig, dump_config
 from curio_ray.run_folder.atomic import write_atomically
@@ -19,6 +19,7 @@ from curio_ray.run_folder.atomic import write_atomically
 TABLE_FILE = "table.json"
 REPORT_FILE = "report.html"
 _TITLES = {
+    "varied": "Success against the varied field",
     "success": "Success against dialogues",
     "belief": "Belief by turn",
     "monitors": "Monitors of reward hacking",
@@ -30,7 +31,7 @@ _ALARM = "alarm/"
 class Alarm:
     """A monitor that crossed its threshold in a run's final dialogues."""
 
-    reward: str
+    run: str
     seed: int
     users: str
     monitor: str
@@ -50,8 +51,8 @@ def write_report(
         missing: names of the runs that are not finished.
     """
     rows = make_table(runs)
-    write_atomically(folder / TABLE_FILE, json.dumps([asdict(row) for row in rows], indent=2))
-    write_plots(make_plots(runs), folder)
+    write_atomically(folder / TABLE_FILE, json.dumps([_plain(row) for row in rows], indent=2))
+    write_plots(make_plots(runs, read_varied_path(folder)), folder)
     write_atomically(folder / REPORT_FILE, render_report(folder, config, runs, rows, missing))
     return rows
 
@@ -72,6 +73,7 @@ def render_report(
     )
     return pages.get_template("report.html.jinja").render(
         baseline=BASELINE,
+        varied=read_varied_path(folder),
         config=config,
         config_text=dump_config(config),
         summaries=summarise(rows),
@@ -81,15 +83,23 @@ def render_report(
         plots=[
             (name, title, base64.b64encode((folder / f"{name}.svg").read_bytes()).decode())
             for name, title in _TITLES.items()
+            if (folder / f"{name}.svg").is_file()
         ],
     )
+
+
+def _plain(row: Row) -> dict[str, object]:
+    values = asdict(row)
+    if row.value is None:
+        del values["value"]
+    return values
 
 
 def find_alarms(runs: Sequence[FinishedRun]) -> list[Alarm]:
     """Every alarm of every run, on users of either split."""
     return [
         Alarm(
-            reward=run.reward,
+            run=run.name,
             seed=run.seed,
             users=users,
             monitor=(name := key.removeprefix(_ALARM)),

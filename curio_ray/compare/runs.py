@@ -2,6 +2,7 @@
 
 runs/diff_acc-0/     a run folder with one file more, result.json, once it is finished
 config.yaml          what all runs have in common
+varied.json          the field that the runs vary, where there is one
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from curio_ray.config import RunConfig, dump_config, load_config
+import yaml
+
+from curio_ray.config import RunConfig, dump_config, load_config, with_value
 from curio_ray.config.rewards import IntrinsicName
 from curio_ray.errors import CheckpointError, ConfigError
 from curio_ray.run_folder.atomic import write_atomically
@@ -20,8 +23,18 @@ from curio_ray.run_folder.folder import CONFIG_FILE, METRICS_FILE, holds_a_run, 
 from curio_ray.run_folder.metrics import read_metrics
 
 RESULT_FILE = "result.json"
+VARIED_FILE = "varied.json"
 RUNS_FOLDER = "runs"
 LOGS_FOLDER = "logs"
+_SET_BY_THE_COMPARISON = ("rewards.intrinsic.name", "seed", "output")
+
+
+@dataclass(frozen=True, slots=True)
+class VariedField:
+    """A field of the config that takes several values in a comparison."""
+
+    path: str
+    values: tuple[str | int | float | bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +42,8 @@ class FinishedRun:
     """A run that has been trained and evaluated.
 
     `iterations` holds the metrics of each training iteration; `train` and `held_out` what the
-    final dialogues with users of each split showed, by the names of docs/evaluation.md.
+    final dialogues with users of each split showed, by the names of docs/evaluation.md. `value`
+    is that of the varied field, where there is one.
     """
 
     reward: str
@@ -37,6 +51,12 @@ class FinishedRun:
     iterations: Sequence[Mapping[str, Any]]
     train: Mapping[str, Any]
     held_out: Mapping[str, Any]
+    value: str | int | float | bool | None = None
+
+    @property
+    def name(self) -> str:
+        """What is compared: the reward, with the varied value where there is one."""
+        return self.reward if self.value is None else f"{self.reward}, {self.value}"
 
     @property
     def dialogues(self) -> list[int]:
@@ -64,11 +84,62 @@ def parse_rewards(text: str) -> list[str]:
     return names
 
 
+def parse_varied(text: str) -> VariedField:
+    """A field with its values, written as `task.options.train_users=16,64`.
+
+    Raises:
+        ConfigError: it is written otherwise, or the comparison itself sets the field.
+    """
+    path, separator, values = text.partition("=")
+    try:
+        parsed = yaml.safe_load(f"[{values}]")
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--vary {text}: the values cannot be read: {error}") from error
+    if not (path and separator and parsed):
+        raise ConfigError(f"--vary {text}: write it as field.path=value,value")
+    if not all(isinstance(value, str | int | float | bool) for value in parsed):
+        raise ConfigError(f"--vary {text}: write plain values, set apart by commas")
+    if path in _SET_BY_THE_COMPARISON:
+        raise ConfigError(
+            f"--vary {text}: rewards and seeds are varied by --rewards and --seeds, folders by "
+            "--output; write another field"
+        )
+    return VariedField(path, tuple(dict.fromkeys(parsed)))
+
+
 def planned_runs(
-    config: RunConfig, rewards: Sequence[str], seeds: int, folder: Path
+    config: RunConfig,
+    rewards: Sequence[str],
+    seeds: int,
+    folder: Path,
+    varied: VariedField | None = None,
 ) -> list[RunConfig]:
-    """One config per run; all rewards of the first seed come first."""
-    return [_planned(config, reward, seed, folder) for seed in range(seeds) for reward in rewards]
+    """One config per run; all rewards of the first seed come first.
+
+    Raises:
+        ConfigError: the varied field does not exist, or one of its values cannot work.
+    """
+    settings: list[tuple[RunConfig, str]] = [(config, "")]
+    if varied is not None:
+        label = varied.path.rpartition(".")[2]
+        settings = [
+            (with_value(config, varied.path, value), f"-{label}-{value}") for value in varied.values
+        ]
+    return [
+        _planned(each, reward, seed, folder, label)
+        for seed in range(seeds)
+        for each, label in settings
+        for reward in rewards
+    ]
+
+
+def one_of_each_setting(runs: Sequence[RunConfig]) -> list[RunConfig]:
+    """One run for each value of the varied field: rewards and seeds need nothing else."""
+    return [run for run in runs if _kind(run) == _kind(runs[0])]
+
+
+def _kind(run: RunConfig) -> tuple[str, int]:
+    return run.rewards.intrinsic.name, run.seed
 
 
 def is_finished(run: RunConfig) -> bool:
@@ -76,32 +147,48 @@ def is_finished(run: RunConfig) -> bool:
     return (run.output / RESULT_FILE).is_file()
 
 
-def open_comparison(folder: Path, config: RunConfig) -> None:
+def open_comparison(folder: Path, config: RunConfig, varied: VariedField | None = None) -> None:
     """Start a comparison in a folder, or go on with the one that it holds.
 
     Raises:
         ConfigError: the folder holds something else, or a comparison of another config.
     """
     common = _planned(config, "mtrlhf", 0, folder)
+    path = None if varied is None else varied.path
     file = folder / CONFIG_FILE
     if holds_a_run(folder):
         raise ConfigError(f"--output: {folder} holds a run; write {next_free(folder)}")
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, dump_config(common))
+        if path is not None:
+            write_atomically(folder / VARIED_FILE, json.dumps({"field": path}) + "\n")
         return
+    if read_varied_path(folder) != path:
+        raise ConfigError(
+            f"--vary: {folder} holds a comparison that varies {read_varied_path(folder)}, not "
+            f"{path}; write another --output, such as {next_free(folder)}"
+        )
     earlier = _flat(load_config(file).model_dump(mode="json"))
     present = _flat(common.model_dump(mode="json"))
     changed = [
         name
         for name in sorted(earlier.keys() | present.keys())
-        if earlier.get(name) != present.get(name) and not name.startswith(("output", "cluster."))
+        if earlier.get(name) != present.get(name)
+        and not name.startswith(("output", "cluster."))
+        and name != path
     ]
     if changed:
         raise ConfigError(
             f"--output: {folder} holds a comparison with other values of {', '.join(changed)}; "
             f"write another folder, such as {next_free(folder)}"
         )
+
+
+def read_varied_path(folder: Path) -> str | None:
+    """The field that a comparison varies, or None."""
+    file = folder / VARIED_FILE
+    return json.loads(file.read_text())["field"] if file.is_file() else None
 
 
 def write_result(folder: Path, train: Mapping[str, Any], held_out: Mapping[str, Any]) -> None:
@@ -116,20 +203,25 @@ def read_finished(folder: Path) -> list[FinishedRun]:
     Raises:
         CheckpointError: a result cannot be read.
     """
+    path = read_varied_path(folder)
     files = (folder / RUNS_FOLDER).glob(f"*/{RESULT_FILE}")
-    runs = [_read(file) for file in files]
+    runs = [_read(file, path) for file in files]
     order = get_args(IntrinsicName)
-    return sorted(runs, key=lambda run: (order.index(run.reward), run.seed))
+    return sorted(runs, key=lambda run: (order.index(run.reward), _ordered(run.value), run.seed))
 
 
-def _planned(config: RunConfig, reward: str, seed: int, folder: Path) -> RunConfig:
+def _ordered(value: Any) -> tuple[float, str]:
+    return (float(value), "") if isinstance(value, int | float) else (0.0, str(value))
+
+
+def _planned(config: RunConfig, reward: str, seed: int, folder: Path, label: str = "") -> RunConfig:
     intrinsic = config.rewards.intrinsic.model_copy(update={"name": reward})
     rewards = config.rewards.model_copy(update={"intrinsic": intrinsic})
-    output = folder.absolute() / RUNS_FOLDER / f"{reward}-{seed}"
+    output = folder.absolute() / RUNS_FOLDER / f"{reward}{label}-{seed}"
     return config.model_copy(update={"rewards": rewards, "seed": seed, "output": output})
 
 
-def _read(file: Path) -> FinishedRun:
+def _read(file: Path, varied_path: str | None) -> FinishedRun:
     try:
         result = json.loads(file.read_text())
         config = load_config(file.parent / CONFIG_FILE)
@@ -140,6 +232,7 @@ def _read(file: Path) -> FinishedRun:
             iterations=[line for line in lines if line["iteration"] > 0],
             train=result["train"],
             held_out=result["held_out"],
+            value=None if varied_path is None else _flat(config.model_dump())[varied_path],
         )
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(

@@ -13,6 +13,8 @@ from curio_ray.compare.runs import FinishedRun
 BASELINE = "mtrlhf"
 SMOOTHING_ITERATIONS = 5
 
+Value = str | int | float | bool | None
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -24,11 +26,12 @@ class Row:
     success_held_out: float
     dialogues: int
     dialogues_to_baseline: int | None
+    value: Value = None
 
 
 @dataclass(frozen=True, slots=True)
 class RewardSummary:
-    """A reward over its seeds: means, with the lowest and highest seed on held-out users.
+    """A reward, with one varied value, over its seeds: means, and the extremes on held-out users.
 
     `above_baseline` is in points of a hundred; `dialogues_to_baseline` the median of the seeds
     that got there, of which there are `reached`.
@@ -43,6 +46,7 @@ class RewardSummary:
     above_baseline: float | None
     dialogues_to_baseline: float | None
     reached: int
+    value: Value = None
 
 
 def smooth(values: Sequence[float], window: int = SMOOTHING_ITERATIONS) -> np.ndarray:
@@ -53,9 +57,11 @@ def smooth(values: Sequence[float], window: int = SMOOTHING_ITERATIONS) -> np.nd
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
-def baseline_level(runs: Sequence[FinishedRun]) -> float | None:
-    """Mean over the baseline's seeds of the smoothed training success at the end."""
-    finals = [smooth(run.success)[-1] for run in runs if run.reward == BASELINE]
+def baseline_level(runs: Sequence[FinishedRun], value: Value = None) -> float | None:
+    """Mean over the seeds of the baseline with one value: smoothed training success at the end."""
+    finals = [
+        smooth(run.success)[-1] for run in runs if run.reward == BASELINE and run.value == value
+    ]
     return float(mean(finals)) if finals else None
 
 
@@ -68,8 +74,8 @@ def dialogues_to_reach(
 
 
 def make_table(runs: Sequence[FinishedRun]) -> list[Row]:
-    """One row per run, in their order."""
-    level = baseline_level(runs)
+    """One row per run, in their order; a run is compared with the baseline of its own value."""
+    levels = {value: baseline_level(runs, value) for value in {run.value for run in runs}}
     return [
         Row(
             reward=run.reward,
@@ -78,36 +84,35 @@ def make_table(runs: Sequence[FinishedRun]) -> list[Row]:
             success_held_out=run.held_out["success"],
             dialogues=run.dialogues[-1],
             dialogues_to_baseline=None
-            if level is None
+            if (level := levels[run.value]) is None
             else dialogues_to_reach(run.dialogues, smooth(run.success), level),
+            value=run.value,
         )
         for run in runs
     ]
 
 
 def summarise(rows: Sequence[Row]) -> list[RewardSummary]:
-    """One summary per reward, in the order of first appearance."""
-    names = list(dict.fromkeys(row.reward for row in rows))
-    groups = {name: [row for row in rows if row.reward == name] for name in names}
-    held_out = {name: mean(row.success_held_out for row in groups[name]) for name in names}
-    summaries = []
-    for name, group in groups.items():
-        reached = [
-            row.dialogues_to_baseline for row in group if row.dialogues_to_baseline is not None
-        ]
-        summaries.append(
-            RewardSummary(
-                reward=name,
-                seeds=len(group),
-                success_train=mean(row.success_train for row in group),
-                success_held_out=held_out[name],
-                lowest=min(row.success_held_out for row in group),
-                highest=max(row.success_held_out for row in group),
-                above_baseline=100 * (held_out[name] - held_out[BASELINE])
-                if BASELINE in held_out
-                else None,
-                dialogues_to_baseline=median(reached) if reached else None,
-                reached=len(reached),
-            )
-        )
-    return summaries
+    """One summary per reward and value, in the order of first appearance."""
+    groups: dict[tuple[str, Value], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.reward, row.value), []).append(row)
+    held_out = {key: mean(row.success_held_out for row in group) for key, group in groups.items()}
+    return [_summarise(group, held_out.get((BASELINE, key[1]))) for key, group in groups.items()]
+
+
+def _summarise(group: Sequence[Row], baseline: float | None) -> RewardSummary:
+    held_out = [row.success_held_out for row in group]
+    reached = [row.dialogues_to_baseline for row in group if row.dialogues_to_baseline is not None]
+    return RewardSummary(
+        reward=group[0].reward,
+        seeds=len(group),
+        success_train=mean(row.success_train for row in group),
+        success_held_out=mean(held_out),
+        lowest=min(held_out),
+        highest=max(held_out),
+        above_baseline=None if baseline is None else 100 * (mean(held_out) - baseline),
+        dialogues_to_baseline=median(reached) if reached else None,
+        reached=len(reached),
+        value=group[0].value,
+    )

@@ -58,6 +58,17 @@ def parse_config(values: dict[str, Any], source: str = "config") -> RunConfig:
     return config.model_copy(update={"servers": servers})
 
 
+def with_value(config: RunConfig, path: str, value: object) -> RunConfig:
+    """The same config with another value of the field at a dotted path.
+
+    Raises:
+        ConfigError: the field does not exist, or the config cannot work with the value.
+    """
+    values = config.model_dump(mode="json")
+    _set(values, path, value, f"{path}={value}")
+    return parse_config(values, source=f"{path}={value}")
+
+
 def dump_config(config: RunConfig) -> str:
     """The resolved config as YAML, every default written out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
@@ -67,12 +78,14 @@ def _apply(values: dict[str, Any], override: str) -> None:
     path, separator, text = override.partition("=")
     if not separator or not path:
         raise ConfigError(f"--set {override}: write it as field.path=value")
+    _set(values, path, yaml.safe_load(text), f"--set {override}")
+
+
+def _set(values: dict[str, Any], path: str, value: object, source: str) -> None:
     *parents, last = path.split(".")
     section = values
     for depth, name in enumerate(parents):
         section = section.setdefault(name, {})
         if not isinstance(section, dict):
-            raise ConfigError(
-                f"--set {override}: {'.'.join(parents[: depth + 1])} is not a section"
-            )
-    section[last] = yaml.safe_load(text)
+            raise ConfigError(f"{source}: {'.'.join(parents[: depth + 1])} is not a section")
+    section[last] = value

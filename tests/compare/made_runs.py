@@ -21,6 +21,7 @@ def made_run(
     train: float = 0.5,
     held_out: float = 0.5,
     alarm: bool = False,
+    value: Any = None,
 ) -> FinishedRun:
     """A run of ten dialogues per iteration with this success in training."""
     monitor = {
@@ -32,4 +33,6 @@ def made_run(
         {"iteration": n, "dialogues": 10 * n, "success": value, "monitor/type_entropy": 0.8}
         for n, value in enumerate(success, start=1)
     ]
-    return FinishedRun(reward, seed, iterations, measured(train), measured(held_out, **monitor))
+    return FinishedRun(
+        reward, seed, iterations, measured(train), measured(held_out, **monitor), value
+    )

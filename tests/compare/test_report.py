@@ -5,7 +5,7 @@ import re
 
 from made_runs import made_run
 
-from curio_ray.compare.plots import monitor_names, plot_success
+from curio_ray.compare.plots import monitor_names, plot_success, plot_varied
 from curio_ray.compare.report import find_alarms, write_report
 from curio_ray.config import load_config
 
@@ -29,7 +29,7 @@ def test_monitors_that_were_logged_are_drawn():
 
 def test_an_alarm_names_run_users_and_monitor():
     (alarm,) = find_alarms(RUNS)
-    assert (alarm.reward, alarm.seed, alarm.users) == ("diff_acc", 0, "held out")
+    assert (alarm.run, alarm.seed, alarm.users) == ("diff_acc", 0, "held out")
     assert (alarm.monitor, alarm.value, alarm.threshold) == ("type_entropy", 0.4, 0.5)
 
 
@@ -59,3 +59,18 @@ def test_the_table_is_a_list_of_plain_rows(tmp_path):
         "reward": "mtrlhf", "seed": 0, "success_train": 0.5, "success_held_out": 0.5,
         "dialogues": 20, "dialogues_to_baseline": 20,
     }  # fmt: skip
+
+
+VARIED = [made_run("diff_acc", [0.2], train=0.9, held_out=v / 100, value=v) for v in (16, 64)]
+
+
+def test_success_is_drawn_against_the_varied_field_for_both_splits():
+    lines = {line.get_label(): line for line in plot_varied(VARIED, "users").axes[0].lines}
+    assert list(lines["diff_acc, held out"].get_ydata()) == [0.16, 0.64]
+    assert list(lines["diff_acc, train"].get_ydata()) == [0.9, 0.9]
+
+
+def test_the_table_of_varied_runs_tells_the_value(tmp_path):
+    write_report(tmp_path, CONFIG, VARIED, missing=[])
+    rows = json.loads((tmp_path / "table.json").read_text())
+    assert [row["value"] for row in rows] == [16, 64]

@@ -3,7 +3,13 @@
 import pytest
 
 from curio_ray.compare.at_once import runs_at_once
-from curio_ray.compare.runs import open_comparison, parse_rewards, planned_runs
+from curio_ray.compare.runs import (
+    one_of_each_setting,
+    open_comparison,
+    parse_rewards,
+    parse_varied,
+    planned_runs,
+)
 from curio_ray.config import load_config
 from curio_ray.errors import ConfigError
 from curio_ray.plan import make_plan
@@ -46,6 +52,39 @@ def test_a_comparison_does_not_move_into_a_runs_folder(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("{}\n")
     with pytest.raises(ConfigError, match="holds a run"):
         open_comparison(tmp_path, load_config(POCKET))
+
+
+def test_a_field_is_varied_with_every_reward_and_seed(tmp_path):
+    users = parse_varied("task.options.train_users=16, 64")
+    runs = planned_runs(load_config(POCKET), ["mtrlhf", "acc"], 1, tmp_path, users)
+    assert [(run.output.name, run.task.options["train_users"]) for run in runs] == [
+        ("mtrlhf-train_users-16-0", 16), ("acc-train_users-16-0", 16),
+        ("mtrlhf-train_users-64-0", 64), ("acc-train_users-64-0", 64),
+    ]  # fmt: skip
+    assert [run.output.name for run in one_of_each_setting(runs)] == [
+        "mtrlhf-train_users-16-0",
+        "mtrlhf-train_users-64-0",
+    ]
+
+
+def test_a_varied_value_that_cannot_work_is_an_error_that_names_the_field(tmp_path):
+    rates = parse_varied("learner.learning_rate=1e-3,-1")
+    with pytest.raises(ConfigError, match=r"learner\.learning_rate"):
+        planned_runs(load_config(POCKET), ["acc"], 1, tmp_path, rates)
+
+
+@pytest.mark.parametrize("text", ["learner.epochs", "=1", "learner.epochs=", "seed=1,2"])
+def test_a_varied_field_that_cannot_be_read_says_what_to_write(text):
+    with pytest.raises(ConfigError, match=r"--vary .*write"):
+        parse_varied(text)
+
+
+def test_a_comparison_does_not_change_its_varied_field(tmp_path):
+    config = load_config(POCKET)
+    open_comparison(tmp_path, config, parse_varied("learner.epochs=1,2"))
+    open_comparison(tmp_path, config, parse_varied("learner.epochs=1,2,3"))
+    with pytest.raises(ConfigError, match=r"varies learner\.epochs"):
+        open_comparison(tmp_path, config, parse_varied("learner.minibatches=1,2"))
 
 
 @pytest.mark.parametrize(("memory_gib", "cores", "expected"), [(100, 8, 8), (12, 8, 2), (1, 1, 1)])

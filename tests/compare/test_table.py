@@ -63,3 +63,16 @@ def test_a_summary_counts_the_seeds_that_reached_the_baseline():
     runs = [made_run("mtrlhf", [0.5]), made_run("acc", [0.6]), made_run("acc", [0.1], seed=1)]
     summary = summarise(make_table(runs))[1]
     assert (summary.dialogues_to_baseline, summary.reached) == (10, 1)
+
+
+def test_a_run_is_compared_with_the_baseline_of_its_own_value():
+    runs = [
+        made_run("mtrlhf", [0.1, 0.2], held_out=0.2, value=16),
+        made_run("mtrlhf", [0.1, 0.6], held_out=0.6, value=64),
+        made_run("diff_acc", [0.3, 0.3], held_out=0.7, value=16),
+        made_run("diff_acc", [0.3, 0.3], held_out=0.7, value=64),
+    ]
+    rows = make_table(runs)
+    assert [row.dialogues_to_baseline for row in rows[2:]] == [10, None]
+    above = [each.above_baseline for each in summarise(rows)[2:]]
+    assert above == pytest.approx([50.0, 10.0])
