@@ -35,12 +35,23 @@ class ReadingPrompt:
     labels: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A recorded conversation with a user, as the task would hold it.
+
+    `utterances` follow the user's opening and alternate: the policy's first, then the user's.
+    """
+
+    user: User
+    utterances: tuple[str, ...]
+
+
 class Task(ABC):
     """A conversation task: who the users are, what each role is told, when it ends, who won.
 
     A task calls no model. The same arguments always give the same users; train and held-out
     users are disjoint. The methods that are not abstract serve the evaluation, which leaves out
-    what a task cannot tell.
+    what a task cannot tell, and the supervised start.
     """
 
     user_types: tuple[str, ...]
@@ -93,3 +104,11 @@ class Task(ABC):
     def contradicts_persona(self, user: User, text: str) -> bool | None:
         """Whether the user's words deny something of the persona; None where no rule can tell."""
         return None
+
+    def demonstrations(self, split: Split) -> Sequence[Demonstration]:
+        """Recorded conversations with users of a split, for a supervised start; none by default."""
+        return ()
+
+    def preferences(self, split: Split) -> Sequence[tuple[Demonstration, Demonstration]]:
+        """Pairs of recorded conversations, the better one first; none by default."""
+        return ()

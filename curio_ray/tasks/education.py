@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from curio_ray.config.base import Positive, Section
 from curio_ray.dialogue import Turn, User
 from curio_ray.errors import ConfigError
-from curio_ray.tasks.base import Message, ReadingPrompt, Split, Task
+from curio_ray.tasks.base import Demonstration, Message, ReadingPrompt, Split, Task
 from curio_ray.tasks.education_data import (
     SAMPLE_FILE,
     LoadedConversations,
@@ -23,6 +23,7 @@ from curio_ray.tasks.education_data import (
     StudentStyle,
     load_conversations,
 )
+from curio_ray.tasks.education_demonstrations import demonstration, lesson_pairs
 from curio_ray.tasks.education_text import END_MARKER, ends_conversation
 
 MAX_TURNS = 50
@@ -185,6 +186,24 @@ class EducationTask(Task):
     def rule_score(self, user: User, turns: Sequence[Turn]) -> None:
         """None: only the reward model can tell whether a lesson was good."""
         return
+
+    def demonstrations(self, split: Split) -> Sequence[Demonstration]:
+        """The recorded conversations of the split, as lessons with their own students."""
+        return [self._demonstration(each) for each in self.conversations(split)]
+
+    def preferences(self, split: Split) -> Sequence[tuple[Demonstration, Demonstration]]:
+        """Lessons whose teacher suits the student, each before one whose teacher does not."""
+        recorded = self.conversations(split)
+        lessons = [self._demonstration(each) for each in recorded]
+        return [(lessons[better], lessons[worse]) for better, worse in lesson_pairs(recorded)]
+
+    def _demonstration(self, recorded: RecordedConversation) -> Demonstration:
+        user = User(
+            id=f"{recorded.file}-{recorded.row}",
+            type_index=self.options.styles.index(recorded.student_style),
+            persona={"topic": recorded.topic, "reaction": recorded.student_reaction},
+        )
+        return demonstration(recorded, user, self.max_turns)
 
     def _load(self) -> LoadedConversations:
         try:
