@@ -1,6 +1,7 @@
 """The strict pydantic base of every config section."""
 
-from typing import Annotated
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,3 +16,12 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
     )
+
+
+def section_class(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field holds, also where it may be left empty, or None."""
+    choices = (
+        get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    )
+    sections = [each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)]
+    return sections[0] if sections else None

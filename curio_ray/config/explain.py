@@ -9,6 +9,8 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from curio_ray.config.base import section_class
+
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -81,29 +83,26 @@ def _short(value: Any) -> str:
 def _what_belongs(root: type[BaseModel] | None, location: Sequence[int | str]) -> str:
     if fields := _fields_at(root, location):
         return f"a section with {', '.join(fields)}"
-    section = _section_at(root, location[:-1])
+    section = section_class(_section_at(root, location[:-1]))
     name = str(location[-1])
-    if _is_model(section) and (about := section.model_fields[name].description):
+    if section is not None and (about := section.model_fields[name].description):
         return f"its value: {about[0].lower()}{about[1:].rstrip('.')}"
     return "a value for it"
 
 
 def _fields_at(root: type[BaseModel] | None, location: Sequence[int | str]) -> list[str]:
-    section = _section_at(root, location)
-    return list(section.model_fields) if _is_model(section) else []
+    section = section_class(_section_at(root, location))
+    return list(section.model_fields) if section is not None else []
 
 
 def _section_at(root: type[BaseModel] | None, location: Sequence[int | str]) -> Any:
-    section: Any = root
+    found: Any = root
     for part in location:
-        if _is_model(section) and str(part) in section.model_fields:
-            section = section.model_fields[str(part)].annotation
-        elif get_origin(section) is dict:
-            section = get_args(section)[1]
+        section = section_class(found)
+        if section is not None and str(part) in section.model_fields:
+            found = section.model_fields[str(part)].annotation
+        elif get_origin(found) is dict:
+            found = get_args(found)[1]
         else:
             return None
-    return section
-
-
-def _is_model(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseModel)
+    return found

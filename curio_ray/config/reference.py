@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from curio_ray.config.base import section_class
 from curio_ray.config.run import RunConfig
 
 INTRODUCTION = """\
@@ -50,9 +51,7 @@ def _sections(model: type[BaseModel], path: str) -> Iterator[str]:
 def _section_of(annotation: Any) -> tuple[type[BaseModel] | None, str]:
     if get_origin(annotation) is dict:
         return _section_of(get_args(annotation)[1])[0], ".NAME"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, ""
-    return None, ""
+    return section_class(annotation), ""
 
 
 def _row(name: str, field: FieldInfo) -> str:
@@ -89,7 +88,7 @@ def _type_name(annotation: Any) -> str:
 def _default(field: FieldInfo, section: type[BaseModel] | None) -> str:
     if field.is_required():
         return "required"
-    if section is not None:
+    if section is not None and field.default is not None:
         return ""
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined or value == {}:
