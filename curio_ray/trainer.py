@@ -30,7 +30,7 @@ from curio_ray.models.launch import ServerSet, start_servers
 from curio_ray.models.weight_transfer.leftover_weights import remove_leftover_weights
 from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
 from curio_ray.rewards.advantages import batch_advantages
-from curio_ray.rewards.streams import assign_intrinsic_reward
+from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
 from curio_ray.rollout.batch import Runners, collect_full_batch, make_assignments
 from curio_ray.tasks.registry import make_task
@@ -194,6 +194,7 @@ class Trainer:
             assign_intrinsic_reward(
                 dialogue, self.config.rewards.intrinsic, self.config.credit.discount
             )
+            assign_penalties(dialogue, self.config.rewards.penalties)
         return batch
 
     def _credit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from curio_ray.config.base import Fraction, Positive, Section
 
@@ -34,6 +34,46 @@ class IntrinsicRewardConfig(Section):
     final_potential: Literal["kept", "zero"] = "kept"
     """What the last belief counts as in differences: itself, as in the paper, or zero, with which
     shaping leaves the optimal policy unchanged."""
+    attribution: Literal["exchange", "reply"] = "exchange"
+    """exchange: a turn is paid for all that moved the belief. reply: for what the user's reply
+    moved, not the policy's own words."""
+
+    @field_validator("attribution")
+    @classmethod
+    def _replies_do_not_telescope(cls, attribution: str, info: ValidationInfo) -> str:
+        if attribution == "reply" and info.data.get("final_potential") == "zero":
+            raise ValueError(
+                "the gains of replies are no differences of one potential, so its end cannot be "
+                "zero; write exchange, or final_potential: kept"
+            )
+        return attribution
+
+
+class LengthPenaltyConfig(Section):
+    """What a turn loses for each token beyond the free ones."""
+
+    weight: Annotated[float, Field(ge=0)]
+    """Loss per token."""
+    free_tokens: Annotated[int, Field(ge=0)]
+    """Tokens of a turn that cost nothing, the end mark counted."""
+
+
+class RepetitionPenaltyConfig(Section):
+    """What a turn loses for the share of its word n-grams that the policy has said before."""
+
+    weight: Annotated[float, Field(ge=0)]
+    """Loss of a turn that says nothing new."""
+    n: Positive = 3
+    """Words of an n-gram."""
+
+
+class PenaltiesConfig(Section):
+    """Negative rewards of single turns; each is off unless its section is there."""
+
+    length: LengthPenaltyConfig | None = None
+    """Against turns that get longer."""
+    repetition: RepetitionPenaltyConfig | None = None
+    """Against saying the same again."""
 
 
 class RewardsConfig(Section):
@@ -43,6 +83,11 @@ class RewardsConfig(Section):
     """The reward of the finished dialogue."""
     intrinsic: IntrinsicRewardConfig = IntrinsicRewardConfig()
     """The reward of every turn."""
+    quality: dict[str, float] = Field(default_factory=dict)
+    """Weights of the task's quality terms by name, such as informative: 0.1. The reward model
+    judges every turn of the policy by each."""
+    penalties: PenaltiesConfig = PenaltiesConfig()
+    """What a turn loses."""
 
 
 class CreditConfig(Section):

@@ -9,12 +9,7 @@ import numpy as np
 from curio_ray.config.rewards import CreditConfig, RewardsConfig
 from curio_ray.dialogue import Dialogue
 from curio_ray.rewards.credit import group_advantages, normalise, returns_to_go, turn_level_gae
-from curio_ray.rewards.streams import INTRINSIC, TASK, weighted_rewards
-
-
-def stream_weights(rewards: RewardsConfig) -> dict[str, float]:
-    """The weight of each reward stream, by its name."""
-    return {TASK: rewards.task.weight, INTRINSIC: rewards.intrinsic.weight}
+from curio_ray.rewards.streams import stream_weights, weighted_rewards
 
 
 def batch_advantages(

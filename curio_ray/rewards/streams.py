@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from curio_ray.config.rewards import IntrinsicRewardConfig
+from curio_ray.config.rewards import IntrinsicRewardConfig, PenaltiesConfig, RewardsConfig
 from curio_ray.dialogue import Dialogue
 from curio_ray.rewards.intrinsic import intrinsic_rewards
+from curio_ray.rewards.penalties import length_penalties, repetition_penalties
 
 TASK = "task"
 INTRINSIC = "intrinsic"
+LENGTH = "penalty/length"
+REPETITION = "penalty/repetition"
+
+
+def quality_stream(name: str) -> str:
+    """The stream of the task's quality term of this name."""
+    return f"quality/{name}"
+
+
+def stream_weights(rewards: RewardsConfig) -> dict[str, float]:
+    """The weight of each reward stream, by its name."""
+    weights = {TASK: rewards.task.weight, INTRINSIC: rewards.intrinsic.weight}
+    weights |= {quality_stream(name): weight for name, weight in rewards.quality.items()}
+    if rewards.penalties.length is not None:
+        weights[LENGTH] = rewards.penalties.length.weight
+    if rewards.penalties.repetition is not None:
+        weights[REPETITION] = rewards.penalties.repetition.weight
+    return weights
 
 
 def assign_task_reward(dialogue: Dialogue, score: float) -> None:
@@ -33,8 +52,23 @@ def assign_intrinsic_reward(
         intrinsic.final_potential,
         intrinsic.clip,
     )
-    for turn, reward in zip(dialogue.policy_turns, rewards, strict=True):
-        turn.rewards[INTRINSIC] = float(reward)
+    _assign(dialogue, INTRINSIC, rewards)
+
+
+def assign_quality_rewards(dialogue: Dialogue, name: str, chances: Sequence[float]) -> None:
+    """Give each policy turn the chance [policy turns] that it meets a quality term."""
+    _assign(dialogue, quality_stream(name), chances)
+
+
+def assign_penalties(dialogue: Dialogue, penalties: PenaltiesConfig) -> None:
+    """Give each policy turn the penalties that the config asks for."""
+    turns = dialogue.policy_turns
+    if penalties.length is not None:
+        lengths = [len(turn.token_ids) for turn in turns]
+        _assign(dialogue, LENGTH, length_penalties(lengths, penalties.length.free_tokens))
+    if penalties.repetition is not None:
+        said = [turn.text for turn in turns]
+        _assign(dialogue, REPETITION, repetition_penalties(said, penalties.repetition.n))
 
 
 def weighted_rewards(dialogue: Dialogue, weights: Mapping[str, float]) -> np.ndarray:
@@ -47,3 +81,8 @@ def weighted_rewards(dialogue: Dialogue, weights: Mapping[str, float]) -> np.nda
         [sum(weights[name] * value for name, value in turn.rewards.items())
          for turn in dialogue.policy_turns]
     )  # fmt: skip
+
+
+def _assign(dialogue: Dialogue, stream: str, rewards: Sequence[float] | np.ndarray) -> None:
+    for turn, reward in zip(dialogue.policy_turns, rewards, strict=True):
+        turn.rewards[stream] = float(reward)
