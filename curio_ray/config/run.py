@@ -11,6 +11,7 @@ from curio_ray.config.base import Fraction, Positive, Seconds, Section
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.config.rewards import CreditConfig, RewardsConfig
 from curio_ray.config.servers import RolesConfig, ServerConfig, WeightTransferConfig
+from curio_ray.config.supervised import SupervisedConfig
 
 
 class TaskConfig(Section):
@@ -118,6 +119,8 @@ class RunConfig(Section):
     """How long to train."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Measurement on held-out users."""
+    supervised: SupervisedConfig = SupervisedConfig()
+    """Models that have learned from recorded conversations, made by `curio sft`."""
     cluster: ClusterConfig = ClusterConfig()
     """Where Ray runs."""
 
