@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -11,15 +11,47 @@ Speaker = Literal["policy", "user"]
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """A simulated person: a persona and the hidden type that it implies.
+class Change:
+    """What a user becomes once `after` exchanges are over, so from the next reply on.
 
-    `type_index` counts into the task's `user_types`.
+    `announcement` are words that the user says before that reply; empty for a silent change.
+
+    Raises:
+        ValueError: `after` is not positive.
+    """
+
+    after: int
+    type_index: int
+    persona: dict[str, str]
+    announcement: str = ""
+
+    def __post_init__(self) -> None:
+        if self.after < 1:
+            raise ValueError("a user changes after one or more exchanges; begin as that user")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A simulated person: a persona, the hidden type that it implies, and how both change.
+
+    `type_index` counts into the task's `user_types`. `changes` are in the order of their time.
     """
 
     id: str
     type_index: int
     persona: dict[str, str]
+    changes: tuple[Change, ...] = ()
+
+    def at(self, exchanges: int) -> User:
+        """The person of the exchange that follows so many: who replies to policy turn `exchanges`.
+
+        The returned user does not change any more.
+        """
+        user = replace(self, changes=()) if self.changes else self
+        for change in self.changes:
+            if change.after <= exchanges:
+                user = User(self.id, change.type_index, change.persona)
+        return user
 
 
 @dataclass(slots=True)
@@ -32,7 +64,8 @@ class Turn:
 
     `log_probs` (natural logarithm, under the policy that sampled) and `weight_versions` have one
     entry per sampled token and are empty for the user. `belief` is the user model's distribution
-    over the user types after this turn, or None where it was not asked for. `rewards` holds the
+    over the user types after this turn, or None where it was not asked for; after a turn of the
+    policy it is asked for only where the gain of replies is told apart. `rewards` holds the
     reward streams credited to this turn, by name, unweighted.
     """
 
@@ -64,7 +97,8 @@ class Dialogue:
 
     Policy and user speak alternately and the policy speaks first; the user's opening words are
     part of `prompt_ids`. `initial_belief` is the belief before the policy's first turn.
-    `success` is the task's verdict. `attempts` counts the tries it took to finish.
+    `success` is the task's verdict. `attempts` counts the tries it took to finish. `stalled` says
+    that the dialogue was cut short because the belief no longer moved.
     """
 
     id: str
@@ -74,6 +108,7 @@ class Dialogue:
     initial_belief: np.ndarray | None = None
     success: bool = False
     attempts: int = 1
+    stalled: bool = False
 
     def __post_init__(self) -> None:
         for index, turn in enumerate(self.turns):
@@ -104,6 +139,25 @@ class Dialogue:
             position = end
         return spans
 
+    @property
+    def last_user(self) -> User:
+        """Who the user is in the end: whoever hears the policy's last turn."""
+        return self.user.at(len(self.policy_turns) - 1)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the user changed before the end."""
+        return any(change.after < len(self.policy_turns) for change in self.user.changes)
+
+    def true_types(self) -> np.ndarray:
+        """The true type at each row of `beliefs`, int64 [policy turns + 1].
+
+        Row 0 is the start; row t is the person of exchange t, so that a reply counts for whoever
+        gave it.
+        """
+        exchanges = [0, *range(len(self.policy_turns))]
+        return np.array([self.user.at(each).type_index for each in exchanges])
+
     def beliefs(self) -> np.ndarray:
         """Beliefs [policy turns + 1, user types]: before the first turn, then after each exchange.
 
@@ -113,7 +167,29 @@ class Dialogue:
         if self.initial_belief is None:
             raise ValueError(f"dialogue {self.id} has no beliefs")
         rows = [self.initial_belief]
-        for index in range(0, len(self.turns), 2):
-            belief = self.turns[min(index + 1, len(self.turns) - 1)].belief
-            rows.append(rows[-1] if belief is None else belief)
+        for reply in self._replies():
+            rows.append(rows[-1] if reply is None or reply.belief is None else reply.belief)
         return np.stack(rows)
+
+    def beliefs_before_replies(self) -> np.ndarray:
+        """Beliefs [policy turns, user types] after the policy's words and before the user's reply.
+
+        Where nobody replied it is the belief that stands. So the reply of turn t moved the belief
+        from row t of these to row t + 1 of `beliefs`.
+
+        Raises:
+            ValueError: a belief after a policy turn was not asked for.
+        """
+        rows = self.beliefs()[:-1].copy()
+        for index, (turn, reply) in enumerate(zip(self.policy_turns, self._replies(), strict=True)):
+            if reply is None:
+                continue
+            if turn.belief is None:
+                raise ValueError(f"dialogue {self.id} has no beliefs before the user's replies")
+            rows[index] = turn.belief
+        return rows
+
+    def _replies(self) -> list[Turn | None]:
+        """The user's reply to each policy turn, None where nobody replied."""
+        replies: list[Turn | None] = list(self.turns[1::2])
+        return [*replies, *[None] * (len(self.policy_turns) - len(replies))]

@@ -17,8 +17,9 @@ from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import CheckpointError
 from curio_ray.evaluation.checkpoint import POLICY_FOLDER
-from curio_ray.evaluation.held_out import hold_out
+from curio_ray.evaluation.held_out import hold_out, split_metrics
 from curio_ray.evaluation.measures import dialogue_metrics
+from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.learner.batch import (
     SequenceScore,
     log_prob_differences,
@@ -33,6 +34,7 @@ from curio_ray.rewards.advantages import batch_advantages
 from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
 from curio_ray.rollout.batch import Runners, collect_full_batch, make_assignments
+from curio_ray.tasks.base import Split
 from curio_ray.tasks.registry import make_task
 from curio_ray.tasks.stream import UserStream
 
@@ -73,6 +75,7 @@ class Trainer:
         self.config = config
         self.task = make_task(config.task, config.seed)
         self._stream = UserStream(self.task.users("train"), config.seed)
+        self._second_user_model = make_second_user_model(config, self.task)
         self._run_id = uuid.uuid4().hex[:12]
         self.learner = LearnerGroup(config)
         self.servers: ServerSet = start_servers(config)
@@ -120,7 +123,7 @@ class Trainer:
         metrics = {
             "dialogues": self.dialogues,
             "dialogues_per_second": len(dialogues) / sum(clock.seconds.values()),
-            **dialogue_metrics(dialogues),
+            **dialogue_metrics(dialogues, self.task),
             **log_prob_differences(sequences, scores),
             **learned,
             "retries": batch.retries,
@@ -131,11 +134,15 @@ class Trainer:
         }
         return Iteration(self.iteration, metrics, dialogues)
 
-    def hold_out(self, runners: Runners, users: int) -> list[Dialogue]:
-        """Dialogues of the present policy with held-out users; always the same seeds."""
-        batch = hold_out(runners, self.task, self.config, users, self.config.seed)
+    def measure(self, runners: Runners, users: int, split: Split = "held_out") -> dict[str, Any]:
+        """What `split_metrics` tells of the present policy; always the same users and seeds."""
+        config = self.config
+        batch = hold_out(runners, self.task, config, users, config.seed, split)
         self._note_first_dialogue(batch)
-        return batch.dialogues
+        second = self._second_user_model
+        reread = None if second is None else second.read(batch.dialogues, self.servers)
+        alarms = config.evaluation.alarms
+        return dict(split_metrics(batch.dialogues, self.task, alarms, config.seed, split, reread))
 
     def save(self, folder: Path) -> None:
         """Write everything that the next step depends on into a folder."""
@@ -220,6 +227,7 @@ class Trainer:
             attempts=rollout.attempts,
             in_flight=rollout.dialogues_in_flight,
             deadline_s=rollout.dialogue_deadline_s,
+            beliefs_before_replies=self.config.rewards.intrinsic.attribution == "reply",
         )
 
     def _note_first_dialogue(self, batch: RolloutBatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from curio_ray.config.base import Positive, Seconds, Section
 
@@ -46,7 +46,8 @@ class PolicyRole(Section):
     """The model that learns to talk."""
 
     server: str
-    """Name of the server that serves the policy, and nothing else."""
+    """Name of the server that serves the policy. It plays no other role, but for a user model that
+    reads the policy's own context."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Sampling temperature while training."""
     max_tokens: Positive = 16
@@ -71,6 +72,52 @@ class ReadingRole(Section):
     """Name of the server that reads the dialogue."""
 
 
+class UserModelRole(ReadingRole):
+    """The model, or several, whose distribution over the user types is the belief."""
+
+    reads: Literal["transcript", "policy_context"] = "transcript"
+    """transcript: the conversation as text, with the task's question. policy_context: the policy's
+    own context, with the beginning of the answer that it would give now."""
+    hears: Literal["dialogue", "user_words"] = "dialogue"
+    """dialogue: what both say. user_words: what the user says, and nothing of the policy."""
+    others: tuple[str, ...] = ()
+    """Names of more servers that read in the same way; the belief is the mean of all."""
+    label_orders: Positive = 1
+    """Over how many orders of the labels in its prompt each model is averaged."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Divides the log-probabilities of the averaged labels; `curio calibrate` fits it."""
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The names of all servers that are asked for a belief."""
+        return (self.server, *self.others)
+
+    @field_validator("hears")
+    @classmethod
+    def _context_holds_both(cls, hears: str, info: ValidationInfo) -> str:
+        if hears == "user_words" and info.data.get("reads") == "policy_context":
+            raise ValueError(
+                "the policy's context holds its own words; write dialogue, or reads: transcript"
+            )
+        return hears
+
+    @field_validator("others")
+    @classmethod
+    def _others_differ(cls, others: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        everyone = [info.data.get("server"), *others]
+        for name in others:
+            if everyone.count(name) > 1:
+                raise ValueError(f"'{name}' is named twice; write each server once")
+        return others
+
+    @field_validator("label_orders")
+    @classmethod
+    def _context_has_no_labels(cls, label_orders: int, info: ValidationInfo) -> int:
+        if label_orders > 1 and info.data.get("reads") == "policy_context":
+            raise ValueError("the policy's context lists no labels; write 1, or reads: transcript")
+        return label_orders
+
+
 class RolesConfig(Section):
     """Which server plays which role. Frozen roles may share one server."""
 
@@ -78,7 +125,7 @@ class RolesConfig(Section):
     """Who talks and learns."""
     environment: EnvironmentRole
     """Who plays the user."""
-    user_model: ReadingRole
+    user_model: UserModelRole
     """Who believes which type the user is of."""
     reward_model: ReadingRole
     """Who judges the finished dialogue."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
+from functools import cache
 
 from curio_ray.config.servers import RolesConfig, ServerConfig
-from curio_ray.dialogue import Speaker, User
-from curio_ray.errors import RolloutError
+from curio_ray.dialogue import User
 from curio_ray.models.chat import ChatFormat
 from curio_ray.models.client import ServerClient
 from curio_ray.models.environment import EnvironmentModel
-from curio_ray.models.reading import ReadingFormat
+from curio_ray.models.reading import ReadingFormat, ReadingSession
 from curio_ray.models.requests import GenerateRequest, GenerateResult
+from curio_ray.models.user_model import UserModel, UserModelFormat
 from curio_ray.tasks.base import Message, Task
 
 
@@ -38,48 +37,6 @@ class PolicyModel:
             seed=seed,
         )
         return await self.client.generate(request, routing_key=dialogue_id)
-
-
-class ReadingSession:
-    """A model that listens to one dialogue and can be asked its question at any moment."""
-
-    def __init__(self, client: ServerClient, reading: ReadingFormat, dialogue_id: str) -> None:
-        self._client = client
-        self._reading = reading
-        self._dialogue_id = dialogue_id
-        self._transcript = list(reading.start_ids)
-
-    def hear(self, speaker: Speaker, text: str) -> None:
-        """Add an utterance to the transcript."""
-        self._transcript.extend(self._reading.utterance(speaker, text))
-
-    def ask(self) -> Awaitable[np.ndarray]:
-        """The distribution over the labels [labels] after what was heard until now."""
-        request = GenerateRequest(
-            prompt_ids=[*self._transcript, *self._reading.question_ids],
-            label_ids=self._reading.label_ids,
-        )
-        return self._answer(request)
-
-    async def _answer(self, request: GenerateRequest) -> np.ndarray:
-        result = await self._client.generate(request, routing_key=self._dialogue_id)
-        if result.label_log_probs is None or not np.all(np.isfinite(result.label_log_probs)):
-            raise RolloutError(f"the labels' log-probs are not finite: {result.label_log_probs}")
-        log_probs = np.asarray(result.label_log_probs, dtype=np.float64)
-        weights = np.exp(log_probs - log_probs.max())
-        return weights / weights.sum()
-
-
-@dataclass(frozen=True, slots=True)
-class UserModel:
-    """The model that guesses the user's hidden type."""
-
-    client: ServerClient
-    reading: ReadingFormat
-
-    def session(self, dialogue_id: str) -> ReadingSession:
-        """Begin to listen to a dialogue."""
-        return ReadingSession(self.client, self.reading, dialogue_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +67,16 @@ class RoleFormats:
     """The chat formats of all roles' models; built and verified before any server is asked.
 
     Raises:
-        TemplateError: a model's chat template cannot be extended token by token.
+        TemplateError: a model's chat template cannot be extended token by token, or a model
+            cannot tell the labels apart that it is to choose from.
     """
 
     def __init__(self, roles: RolesConfig, servers: Mapping[str, ServerConfig], task: Task) -> None:
-        formats: dict[str, ChatFormat] = {}
-        for role in (roles.policy, roles.environment, roles.user_model, roles.reward_model):
-            model = servers[role.server].model
-            formats.setdefault(model, ChatFormat.load(model))
-        self.policy = formats[servers[roles.policy.server].model]
-        self.environment = formats[servers[roles.environment.server].model]
-        self.user_model = formats[servers[roles.user_model.server].model]
-        self.reward_model = formats[servers[roles.reward_model.server].model]
-        self.belief = ReadingFormat(self.user_model, task.user_model_prompt())
+        load = cache(ChatFormat.load)
+        self.policy = load(servers[roles.policy.server].model)
+        self.environment = load(servers[roles.environment.server].model)
+        self.reward_model = load(servers[roles.reward_model.server].model)
+        self.user_model = UserModelFormat(roles.user_model, servers, task, load, self.policy)
         self._verify(task)
 
     def _verify(self, task: Task) -> None:
@@ -150,6 +104,6 @@ def connect_roles(
             roles.environment.max_tokens,
             roles.environment.temperature,
         ),
-        user_model=UserModel(clients[roles.user_model.server], formats.belief),
+        user_model=formats.user_model.connect(clients),
         reward_model=RewardModel(clients[roles.reward_model.server], formats.reward_model, task),
     )

@@ -14,7 +14,7 @@ import numpy as np
 from curio_ray.rewards import potentials
 
 FinalPotential = Literal["kept", "zero"]
-Potential = Callable[[np.ndarray, int], np.ndarray]
+Potential = Callable[[np.ndarray, potentials.TrueTypes], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,21 @@ FORMS: dict[str, IntrinsicForm] = {
 def intrinsic_rewards(
     name: str,
     beliefs: np.ndarray,
-    true_type: int,
+    true_types: potentials.TrueTypes,
     discount: float,
     final_potential: FinalPotential = "kept",
     clip: float | None = None,
+    before_replies: np.ndarray | None = None,
 ) -> np.ndarray:
     """Intrinsic rewards [turns] from beliefs [turns + 1, user types].
 
+    `true_types` is one type, or one per belief [turns + 1] for a user who changes: then each
+    belief counts by the type at its own time, and so does the one before the same turn's reply.
+
     `mtrlhf` is the baseline without an intrinsic reward: zeros. `final_potential` matters to
-    differences only, see `shape`. `clip` bounds each reward to [-clip, clip].
+    differences only, see `shape`. `clip` bounds each reward to [-clip, clip]. With beliefs
+    `before_replies` [turns, user types] a turn is paid for what the user's reply did alone, see
+    `reply_gain`; `final_potential` then has no meaning.
 
     Raises:
         ValueError: the name is unknown or a belief is not a distribution.
@@ -58,12 +64,21 @@ def intrinsic_rewards(
     _check_beliefs(beliefs)
     if name == "mtrlhf":
         return np.zeros(len(beliefs) - 1)
+    before = beliefs[:-1]
+    if before_replies is not None:
+        _check_beliefs(before_replies)
+        before = before_replies
     if name == "info_gain":
-        rewards = information_gain(beliefs)
+        rewards = information_gain(before, beliefs[1:])
     elif name in FORMS:
         form = FORMS[name]
-        potential = form.potential(beliefs, true_type)
-        rewards = shape(potential, form.shaping, discount, final_potential)
+        potential = form.potential(beliefs, true_types)
+        if before_replies is None:
+            rewards = shape(potential, form.shaping, discount, final_potential)
+        else:
+            at_replies = true_types if isinstance(true_types, int) else true_types[1:]
+            own_words = form.potential(before_replies, at_replies)
+            rewards = reply_gain(own_words, potential[1:], form.shaping, discount)
     else:
         raise ValueError(f"unknown intrinsic reward '{name}'")
     return rewards if clip is None else np.clip(rewards, -clip, clip)
@@ -89,11 +104,33 @@ def shape(
     return discount * after - potential[:-1]
 
 
-def information_gain(beliefs: np.ndarray) -> np.ndarray:
-    """Kullback-Leibler divergence in nats of each belief from the one before, [turns]."""
-    before = np.maximum(beliefs[:-1], potentials.SMALLEST_PROBABILITY)
-    after = np.maximum(beliefs[1:], potentials.SMALLEST_PROBABILITY)
-    return np.sum(beliefs[1:] * (np.log(after) - np.log(before)), axis=1)
+def reply_gain(
+    before: np.ndarray,
+    after: np.ndarray,
+    shaping: Literal["difference", "direct"],
+    discount: float,
+) -> np.ndarray:
+    """What the user's replies did to a potential, [turns].
+
+    A difference γ Φ(t+1) - Φ(t) is the sum of γ (Φ(t+1) - Φ(m)) for the reply and γ Φ(m) - Φ(t) for
+    the policy's words, with m the belief between them: the discount is spent at the end of a turn,
+    and both ends of the reply lie there. A reply that moves nothing gets nothing, whatever γ is.
+    Of a direct reward Φ(t+1) the reply's part is what it added, Φ(t+1) - Φ(m).
+
+    Args:
+        before: the potential after the policy's words, [turns].
+        after: the potential after the user's reply, [turns].
+        shaping: how the potential is paid.
+        discount: γ.
+    """
+    return (after - before) * (discount if shaping == "difference" else 1.0)
+
+
+def information_gain(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Kullback-Leibler divergence in nats of beliefs from those before, [turns]."""
+    log_before = np.log(np.maximum(before, potentials.SMALLEST_PROBABILITY))
+    log_after = np.log(np.maximum(after, potentials.SMALLEST_PROBABILITY))
+    return np.sum(after * (log_after - log_before), axis=1)
 
 
 def _check_beliefs(beliefs: np.ndarray) -> None:

@@ -43,14 +43,16 @@ def assign_task_reward(dialogue: Dialogue, score: float) -> None:
 def assign_intrinsic_reward(
     dialogue: Dialogue, intrinsic: IntrinsicRewardConfig, discount: float
 ) -> None:
-    """Give each policy turn what its exchange taught the user model."""
+    """Give each policy turn what its exchange, or the user's reply alone, taught the user model."""
+    replies_only = intrinsic.attribution == "reply"
     rewards = intrinsic_rewards(
         intrinsic.name,
         dialogue.beliefs(),
-        dialogue.user.type_index,
+        dialogue.true_types(),
         discount,
         intrinsic.final_potential,
         intrinsic.clip,
+        dialogue.beliefs_before_replies() if replies_only else None,
     )
     _assign(dialogue, INTRINSIC, rewards)
 

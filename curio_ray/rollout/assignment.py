@@ -27,6 +27,7 @@ class RolloutOptions:
     """How to hold dialogues.
 
     With `judged` the reward model reads each finished dialogue; otherwise the task's rule scores.
+    With `beliefs_before_replies` the belief is also read after the policy's words alone.
     """
 
     temperature: float
@@ -34,6 +35,7 @@ class RolloutOptions:
     attempts: int
     in_flight: int
     deadline_s: float
+    beliefs_before_replies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

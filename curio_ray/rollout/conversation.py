@@ -13,7 +13,7 @@ import numpy as np
 
 from curio_ray.dialogue import Dialogue, Turn
 from curio_ray.errors import RolloutError
-from curio_ray.models.roles import ReadingSession, Roles
+from curio_ray.models.roles import Roles
 from curio_ray.rewards.streams import assign_task_reward
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.tasks.base import Task
@@ -54,12 +54,13 @@ class Conversation:
         self._environment = roles.environment.session(
             task.environment_prompt(user), opening, self._id
         )
-        self._listener = roles.user_model.session(self._id)
+        self._listener = roles.user_model.session(self._id, self._prompt_ids, opening)
         self._judge = roles.reward_model.session(user, self._id) if options.judged else None
-        for reader in self._readers():
-            reader.hear("user", opening)
+        if self._judge is not None:
+            self._judge.hear("user", opening)
         self._turns: list[Turn] = []
-        self._beliefs = [self._start(self._listener.ask())]
+        self._initial_belief = self._start(self._listener.ask())
+        self._beliefs: list[tuple[Turn, asyncio.Task[np.ndarray]]] = []
 
     async def run(self) -> None:
         """Let policy and user speak until the task says that it is over."""
@@ -69,9 +70,11 @@ class Conversation:
             context.extend(utterance.token_ids)
             if exchange + 1 == self._task.max_turns or self._task.is_over(self._turns):
                 return
+            if self._options.beliefs_before_replies:
+                self._believe(utterance)
             reply = await self._user_replies(utterance, exchange)
             context.extend(reply.token_ids)
-            self._beliefs.append(self._start(self._listener.ask()))
+            self._believe(reply)
 
     def judge(self) -> asyncio.Task[np.ndarray] | None:
         """Ask the reward model for its verdict, where it is to judge."""
@@ -79,9 +82,8 @@ class Conversation:
 
     def record(self, verdict: np.ndarray | None) -> Dialogue:
         """The finished dialogue; every belief must have arrived."""
-        initial, *later = [belief.result() for belief in self._beliefs]
-        for turn, belief in zip(self._turns[1::2], later, strict=True):
-            turn.belief = belief
+        for turn, belief in self._beliefs:
+            turn.belief = belief.result()
         rule = self._task.rule_score(self._assignment.user, self._turns)
         judged = None if verdict is None else float(verdict[1])
         score = judged if judged is not None else rule
@@ -92,7 +94,7 @@ class Conversation:
             user=self._assignment.user,
             prompt_ids=self._prompt_ids,
             turns=self._turns,
-            initial_belief=initial,
+            initial_belief=self._initial_belief.result(),
             success=(score if rule is None else rule) > 0.5,
             attempts=self._attempt,
         )
@@ -117,11 +119,13 @@ class Conversation:
 
     def _add(self, turn: Turn) -> None:
         self._turns.append(turn)
-        for reader in self._readers():
-            reader.hear(turn.speaker, turn.text)
+        self._listener.hear(turn)
+        if self._judge is not None:
+            self._judge.hear(turn.speaker, turn.text)
 
-    def _readers(self) -> list[ReadingSession]:
-        return [self._listener] if self._judge is None else [self._listener, self._judge]
+    def _believe(self, turn: Turn) -> None:
+        """Ask for the belief after a turn, without waiting for it."""
+        self._beliefs.append((turn, self._start(self._listener.ask())))
 
     def _seed(self, turn: int) -> int:
         return self._assignment.sampling_seed(self._attempt, turn)

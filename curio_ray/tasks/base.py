@@ -46,6 +46,17 @@ class Demonstration:
     utterances: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyAnswer:
+    """How the policy would say which type the user is of: `start`, a space and one of `labels`.
+
+    Behind `start` each of `labels` must begin with a token of its own in the policy's tokenizer.
+    """
+
+    start: str
+    labels: tuple[str, ...]
+
+
 class Task(ABC):
     """A conversation task: who the users are, what each role is told, when it ends, who won.
 
@@ -88,6 +99,17 @@ class Task(ABC):
     @abstractmethod
     def rule_score(self, user: User, turns: Sequence[Turn]) -> float | None:
         """The task reward in [0, 1] by rule, or None where only the reward model can tell."""
+
+    def user_model_prompt_in_order(self, order: Sequence[int]) -> ReadingPrompt | None:
+        """`user_model_prompt` with the types listed in another order; None: there is no such list.
+
+        Position i of the list, and of the labels, belongs to the type `user_types[order[i]]`.
+        """
+        return None
+
+    def policy_answer(self) -> PolicyAnswer | None:
+        """How the policy names the user's type, the labels in the order of `user_types`."""
+        return None
 
     def question_topic(self, text: str) -> str | None:
         """What the policy's words ask about; None where they ask nothing or no rule can tell."""

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from curio_ray.config.base import Positive, Section
 from curio_ray.dialogue import Turn, User
 from curio_ray.errors import ConfigError
-from curio_ray.tasks.base import Demonstration, Message, ReadingPrompt, Split, Task
+from curio_ray.tasks.base import Demonstration, Message, PolicyAnswer, ReadingPrompt, Split, Task
 from curio_ray.tasks.education_data import (
     SAMPLE_FILE,
     LoadedConversations,
@@ -147,10 +147,14 @@ class EducationTask(Task):
 
     def user_model_prompt(self) -> ReadingPrompt:
         """Which style the student prefers; the instruction lists the styles by letter."""
+        return self.user_model_prompt_in_order(range(len(self.user_types)))
+
+    def user_model_prompt_in_order(self, order: Sequence[int]) -> ReadingPrompt:
+        """The letters in their order, the styles in another."""
         letters = _LETTERS[: len(self.user_types)]
         listed = "\n".join(
-            f"{letter}: {STYLE_WORDS[style]}"
-            for letter, style in zip(letters, self.options.styles, strict=True)
+            f"{letter}: {STYLE_WORDS[self.options.styles[style]]}"
+            for letter, style in zip(letters, order, strict=True)
         )
         return ReadingPrompt(
             instruction=(
@@ -165,6 +169,11 @@ class EducationTask(Task):
             ),
             labels=letters,
         )
+
+    def policy_answer(self) -> PolicyAnswer:
+        """The teacher tells the student which style of learning it is."""
+        styles = tuple(STYLE_WORDS[style] for style in self.options.styles)
+        return PolicyAnswer("You like to learn by", styles)
 
     def reward_model_prompt(self, user: User) -> ReadingPrompt:
         """Whether the lesson was good; the judge is not told the preferred style."""

@@ -19,7 +19,7 @@ from curio_ray.pocket.world import (
     draw_persona,
     ideal_strategy,
 )
-from curio_ray.tasks.base import Message, ReadingPrompt, Split, Task
+from curio_ray.tasks.base import Message, PolicyAnswer, ReadingPrompt, Split, Task
 
 MAX_USERS = 100_000
 
@@ -74,6 +74,10 @@ class ExerciseTask(Task):
     def user_model_prompt(self) -> ReadingPrompt:
         """Which strategy fits, judged by the user's words alone."""
         return USER_MODEL_PROMPT
+
+    def policy_answer(self) -> PolicyAnswer:
+        """The beginning of the recommendation."""
+        return PolicyAnswer("i recommend", STRATEGIES)
 
     def reward_model_prompt(self, user: User) -> ReadingPrompt:
         """Whether the recommendation is the ideal strategy, which the judge is told."""
