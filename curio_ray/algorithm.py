@@ -24,11 +24,11 @@ from ray.tune import PlacementGroupFactory
 from curio_ray.capacity import wait_for_capacity
 from curio_ray.config import RunConfig, load_config, parse_config
 from curio_ray.config.resources import DRIVER_CPUS, RUNNER_CPUS, bundles
-from curio_ray.dialogue import Dialogue
 from curio_ray.evaluation.checkpoint import TRAINER_FOLDER
 from curio_ray.models.roles import RoleFormats
 from curio_ray.rollout.runner import DialogueRunner
 from curio_ray.rollout.runner_pool import RunnerPool
+from curio_ray.tasks.base import Split
 from curio_ray.trainer import Iteration, Trainer
 
 
@@ -172,9 +172,9 @@ class Curio(Algorithm):
         for name, value in self.last_iteration.metrics.items():
             self.metrics.log_value(name.split("/"), value, window=1)
 
-    def hold_out(self, users: int) -> list[Dialogue]:
-        """Dialogues of the present policy with held-out users."""
-        return self.trainer.hold_out(self.runners, users)
+    def measure(self, users: int, split: Split = "held_out") -> dict[str, Any]:
+        """The figures of the present policy with the users of a split."""
+        return self.trainer.measure(self.runners, users, split)
 
     def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
         """Restarted runners need no state."""

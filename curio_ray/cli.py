@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +11,17 @@ import typer
 from rich.console import Console
 
 import curio_ray
+from curio_ray.commands.check import check_config, count_users
+from curio_ray.commands.options import (
+    Address,
+    ConfigFile,
+    OutputFolder,
+    Overrides,
+    Seed,
+    Users,
+    all_changes,
+    override,
+)
 from curio_ray.compare.at_once import runs_at_once
 from curio_ray.compare.runs import (
     LOGS_FOLDER,
@@ -28,10 +38,8 @@ from curio_ray.errors import ConfigError, CurioError
 from curio_ray.evaluation.checkpoint import policy_folder, serving
 from curio_ray.evaluation.render import render_evaluation
 from curio_ray.log_files import output_to_file
-from curio_ray.plan import Plan, check_plan, make_plan, read_machine
-from curio_ray.plan.check import check_models_are_here
+from curio_ray.plan import check_plan, make_plan, read_machine
 from curio_ray.plan.render import render_plan
-from curio_ray.preflight import check_preflight
 from curio_ray.progress import ProgressDisplay
 from curio_ray.run_folder.folder import (
     CONFIG_FILE,
@@ -42,6 +50,7 @@ from curio_ray.run_folder.folder import (
 )
 from curio_ray.run_folder.resume import resume_config
 from curio_ray.stop import StopRequest
+from curio_ray.tasks.base import Split
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -54,16 +63,6 @@ app = typer.Typer(
 )
 pocket_app = typer.Typer(help="The small models that ship with the package.", no_args_is_help=True)
 app.add_typer(pocket_app, name="pocket")
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A run's YAML file.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. seed=1. Repeatable."),
-]
-OutputFolder = Annotated[Path | None, typer.Option(help="The run folder, instead of the config's.")]
-Address = Annotated[
-    str | None, typer.Option(help="Join a running Ray cluster: auto, or its address.")
-]
 
 
 def main() -> None:
@@ -100,7 +99,7 @@ def train(
     ] = False,
 ) -> None:
     """Train. Ctrl-C finishes the iteration and saves; --resume continues."""
-    changes = [*(overrides or []), *_override("cluster.address", address)]
+    changes = all_changes(overrides, address)
     if resume is not None:
         if config_file is not None or output is not None:
             raise ConfigError("--resume takes the config from the run: give no CONFIG or --output")
@@ -108,9 +107,9 @@ def train(
     else:
         if config_file is None:
             raise ConfigError("name a config, such as configs/pocket.yaml, or --resume RUN")
-        config = load_config(config_file, [*changes, *_override("output", output)])
+        config = load_config(config_file, [*changes, *override("output", output)])
         path = config.output
-    plan = _check(config, path)
+    plan = check_config(config, path)
     console = Console()
     for warning in plan.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
@@ -127,20 +126,19 @@ def train(
 @app.command()
 def evaluate(
     path: Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT")],
-    users: Annotated[
-        int | None, typer.Option(min=1, help="How many held-out users; as in the run by default.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the sampling; the run's by default.")
-    ] = None,
+    split: Annotated[
+        Split, typer.Option(help="Users that training never saw, or those that it saw.")
+    ] = "held_out",
+    users: Users = None,
+    seed: Seed = None,
     overrides: Overrides = None,
     address: Address = None,
 ) -> None:
-    """Measure a trained policy on held-out users and watch for reward hacking."""
+    """Measure a trained policy on users of a split and watch for reward hacking."""
     checkpoint = find_checkpoint(path)
-    changes = [*(overrides or []), *_override("cluster.address", address)]
+    changes = all_changes(overrides, address)
     config = serving(load_config(checkpoint / CONFIG_FILE, changes), policy_folder(checkpoint))
-    count = _count_users(_check(config, output=None), users)
+    count = count_users(check_config(config, output=None), split, users)
     with (
         tempfile.TemporaryDirectory(prefix="curio-evaluate-") as logs,
         output_to_file(Path(logs)) as terminal,
@@ -150,8 +148,8 @@ def evaluate(
         from curio_ray.evaluation.evaluate import evaluate_policy
 
         seed = config.seed if seed is None else seed
-        result = evaluate_policy(config, count, seed, progress.phase)
-    Console().print(render_evaluation(str(checkpoint), result))
+        result = evaluate_policy(config, split, count, seed, progress.phase)
+    Console().print(render_evaluation(str(checkpoint), split, result))
 
 
 @app.command()
@@ -173,14 +171,14 @@ def compare(
     address: Address = None,
 ) -> None:
     """Train several rewards with several seeds and compare them. Called again, it goes on."""
-    changes = [*(overrides or []), *_override("cluster.address", address)]
+    changes = all_changes(overrides, address)
     config = load_config(config_file, changes)
     folder = output or config.output.with_name(f"{config.output.name}-compare")
     varied = None if vary is None else parse_varied(vary)
     runs = planned_runs(config, parse_rewards(rewards), seeds, folder, varied)
     missing = [run for run in runs if not is_finished(run)]
     if missing:
-        plans = [_check(run, folder) for run in one_of_each_setting(runs)]
+        plans = [check_config(run, folder) for run in one_of_each_setting(runs)]
         if parallel is None and config.cluster.address is None:
             parallel = min(runs_at_once(plan, read_machine()) for plan in plans)
     open_comparison(folder, config, varied)
@@ -200,7 +198,7 @@ def show_plan(
     address: Address = None,
 ) -> None:
     """Show what a run will need. Starts nothing."""
-    config = load_config(config_file, [*(overrides or []), *_override("cluster.address", address)])
+    config = load_config(config_file, all_changes(overrides, address))
     plan, machine = make_plan(config), read_machine()
     Console().print(render_plan(plan, machine))
     check_plan(plan, machine)
@@ -215,21 +213,6 @@ def build(
     from curio_ray.pocket.build import build as build_pocket
 
     build_pocket(output, seed)
-
-
-def _check(config: RunConfig, output: Path | None) -> Plan:
-    plan = make_plan(config)
-    check_plan(plan, read_machine())
-    check_models_are_here(plan)
-    check_preflight(plan, output)
-    return plan
-
-
-def _count_users(plan: Plan, asked: int | None) -> int:
-    available = len(plan.task.users("held_out"))
-    if asked is not None and asked > available:
-        raise ConfigError(f"--users: the run has {available} held-out users; write at most that")
-    return plan.evaluated_users if asked is None else asked
 
 
 def _train(run: RunFolder, resume: bool) -> None:
@@ -293,7 +276,3 @@ def _say_how_to_resume(run: RunFolder) -> None:
         console.print("no checkpoint was saved yet; start the run anew", highlight=False)
         return
     console.print(f"continue with: curio train --resume {run.path}", highlight=False)
-
-
-def _override(field: str, value: object) -> list[str]:
-    return [] if value is None else [f"{field}={json.dumps(str(value))}"]

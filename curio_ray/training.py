@@ -11,7 +11,6 @@ import ray
 from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.config import RunConfig
 from curio_ray.errors import CheckpointError
-from curio_ray.evaluation.held_out import held_out_metrics
 from curio_ray.log_files import link_process_logs
 from curio_ray.process_memory import MemorySampler
 from curio_ray.progress import ProgressDisplay
@@ -122,9 +121,7 @@ def _evaluate(
     algorithm: Curio, config: RunConfig, run: RunFolder, progress: ProgressDisplay, when: str
 ) -> dict[str, Any]:
     progress.phase(f"evaluating on {config.evaluation.users} held-out users, {when}")
-    dialogues = algorithm.hold_out(config.evaluation.users)
-    task, thresholds = algorithm.trainer.task, config.evaluation.alarms
-    return dict(held_out_metrics(dialogues, task, thresholds, config.seed))
+    return algorithm.measure(config.evaluation.users)
 
 
 def _restore(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> None:

@@ -6,13 +6,10 @@ from typing import Any
 
 from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.compare.runs import write_result
-from curio_ray.dialogue import Dialogue
-from curio_ray.evaluation.held_out import held_out_metrics, hold_out
 from curio_ray.recording import checkpoint_is_due, record_iteration, save_checkpoint
 from curio_ray.run_folder import RunFolder
 from curio_ray.run_folder.folder import holds_a_run
-
-_PREFIX = "held_out/"
+from curio_ray.tasks.base import Split
 
 
 class ComparedCurio(Curio):
@@ -39,8 +36,7 @@ class ComparedCurio(Curio):
             super().training_step()
             self._log()
         if self.trainer.iteration >= run.training.iterations:
-            held_out = self._measure(self.hold_out(run.evaluation.users))
-            train = self._measure(self._hold_train(run.evaluation.users))
+            held_out, train = self._figures("held_out"), self._figures("train")
             assert self._folder is not None
             write_result(self._folder.path, train, held_out)
             for split, values in (("train", train), ("held_out", held_out)):
@@ -72,12 +68,6 @@ class ComparedCurio(Curio):
         if checkpoint_is_due(self.config.run_config.training, self.last_iteration.number):
             save_checkpoint(self, self._folder)
 
-    def _measure(self, dialogues: list[Dialogue]) -> dict[str, Any]:
-        run = self.config.run_config
-        metrics = held_out_metrics(dialogues, self.trainer.task, run.evaluation.alarms, run.seed)
-        return {name.removeprefix(_PREFIX): value for name, value in metrics.items()}
-
-    def _hold_train(self, users: int) -> list[Dialogue]:
-        """The evaluation on held-out users, with users that the policy was trained on."""
-        run = self.config.run_config
-        return hold_out(self.runners, self.trainer.task, run, users, run.seed, "train").dialogues
+    def _figures(self, split: Split) -> dict[str, Any]:
+        metrics = self.measure(self.config.run_config.evaluation.users, split)
+        return {name.removeprefix(f"{split}/"): value for name, value in metrics.items()}

@@ -10,7 +10,13 @@ from pydantic import Field, model_validator
 from curio_ray.config.base import Fraction, Positive, Seconds, Section
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.config.rewards import CreditConfig, RewardsConfig
-from curio_ray.config.servers import RolesConfig, ServerConfig, WeightTransferConfig
+from curio_ray.config.servers import (
+    ReadingRole,
+    RolesConfig,
+    ServerConfig,
+    UserModelRole,
+    WeightTransferConfig,
+)
 from curio_ray.config.supervised import SupervisedConfig
 
 
@@ -64,6 +70,8 @@ class AlarmsConfig(Section):
     """Confidence of the last belief less its accuracy; alarm above."""
     calibration_error: Fraction = 0.15
     """Expected calibration error of the last belief; alarm above."""
+    belief_gap: Fraction = 0.2
+    """Belief in the true type at the end, less that of the second user model; alarm above."""
 
 
 class EvaluationConfig(Section):
@@ -73,6 +81,12 @@ class EvaluationConfig(Section):
     """Held-out users to talk with."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """Sampling temperature of the policy."""
+    second_user_model: UserModelRole | None = None
+    """A user model that no reward comes from, which reads the finished dialogues again."""
+    judge: ReadingRole | None = None
+    """Who compares two dialogues for `curio judge`; by default the reward model's verdicts do."""
+    verdict_margin: Fraction = 0.01
+    """Verdicts of the reward model that differ by no more than this are a tie in `curio judge`."""
     alarms: AlarmsConfig = AlarmsConfig()
     """Thresholds of the monitors of reward hacking."""
 
@@ -144,6 +158,37 @@ class RunConfig(Section):
                     f"roles.{role}.server: '{self.roles.policy.server}' serves the policy, whose "
                     "weights change; write the name of another server"
                 )
+            if self.roles.user_model.reads != "policy_context":
+                raise ValueError(
+                    f"{field}: '{server}' serves the policy, whose weights change; write the name "
+                    "of another server, or roles.user_model.reads: policy_context to take the "
+                    "policy as its own user model"
+                )
+        return self
+
+    def _servers_by_field(self) -> list[tuple[str, str]]:
+        roles = self.roles
+        named = [
+            (f"roles.{role}.server", getattr(roles, role).server)
+            for role in ("policy", "environment", "user_model", "reward_model")
+        ]
+        named += [("roles.user_model.others", name) for name in roles.user_model.others]
+        second, judge = self.evaluation.second_user_model, self.evaluation.judge
+        if second is not None:
+            named.append(("evaluation.second_user_model.server", second.server))
+            named += [("evaluation.second_user_model.others", name) for name in second.others]
+        if judge is not None:
+            named.append(("evaluation.judge.server", judge.server))
+        return named
+
+    @model_validator(mode="after")
+    def _something_to_attribute(self) -> RunConfig:
+        attributed = self.rewards.intrinsic.attribution == "reply"
+        if attributed and self.roles.user_model.hears == "user_words":
+            raise ValueError(
+                "rewards.intrinsic.attribution: the policy's own words do not move a user model "
+                "that hears the user alone; write exchange, or roles.user_model.hears: dialogue"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""`curio evaluate`: a policy with held-out users, without a learner."""
+"""`curio evaluate`: a policy with users of a split, without a learner."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from typing import Any
 import ray
 
 from curio_ray.config import RunConfig
-from curio_ray.evaluation.held_out import held_out_metrics, hold_out
+from curio_ray.evaluation.held_out import hold_out, split_metrics
+from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.models.launch import start_servers
 from curio_ray.ray_session import connect_to_ray
 from curio_ray.rollout.local import LocalRunners
+from curio_ray.tasks.base import Split
 from curio_ray.tasks.registry import make_task
 
 
 def evaluate_policy(
-    config: RunConfig, users: int, seed: int, say: Callable[[str], None]
+    config: RunConfig, split: Split, users: int, seed: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """What `held_out_metrics` tells of the policy that the config serves.
+    """What `split_metrics` tells of the policy that the config serves.
 
     Args:
         config: a run's, with a trained policy as the model of the policy's server.
-        users: how many of the run's held-out users.
+        split: whose users.
+        users: how many of them.
         seed: of the sampling and of the bootstrap.
         say: told what is being waited for.
 
@@ -37,10 +40,16 @@ def evaluate_policy(
         stack.callback(ray.shutdown)
         servers = start_servers(config)
         stack.callback(servers.shutdown)
+        second = make_second_user_model(config, task)
         runners = LocalRunners(config, task)
         stack.callback(runners.close)
         servers.wait_ready()
         runners.connect(servers.handles())
         say(f"holding {users} dialogues")
-        dialogues = hold_out(runners, task, config, users, seed).dialogues
-    return dict(held_out_metrics(dialogues, task, config.evaluation.alarms, seed))
+        dialogues = hold_out(runners, task, config, users, seed, split).dialogues
+        reread = None
+        if second is not None:
+            say("reading the dialogues again")
+            reread = second.read(dialogues, servers)
+    alarms = config.evaluation.alarms
+    return dict(split_metrics(dialogues, task, alarms, seed, split, reread))

@@ -1,4 +1,4 @@
-"""Dialogues with held-out users, the same ones with the same seeds each time; what they show."""
+"""Dialogues with users of a split, the same ones with the same seeds each time; what they show."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from curio_ray.evaluation.measures import (
     belief_by_turn,
     count_questions,
     final_belief,
+    success_after_change,
     success_by_turn,
     success_rate,
 )
-from curio_ray.evaluation.monitors import check_monitors, monitor_values, persuasion
+from curio_ray.evaluation.monitors import check_monitors, monitor_values
 from curio_ray.rollout.assignment import RolloutBatch, RolloutOptions
 from curio_ray.rollout.batch import Runners, make_assignments
 from curio_ray.tasks.base import Split, Task
@@ -67,10 +68,15 @@ def held_out_options(task: Task, config: RunConfig) -> RolloutOptions:
     )
 
 
-def held_out_metrics(
-    dialogues: Sequence[Dialogue], task: Task, thresholds: AlarmsConfig, seed: int
+def split_metrics(
+    dialogues: Sequence[Dialogue],
+    task: Task,
+    thresholds: AlarmsConfig,
+    seed: int,
+    split: Split = "held_out",
+    reread: Sequence[Dialogue] | None = None,
 ) -> dict[str, int | float | list[float]]:
-    """What held-out dialogues show, under `held_out/`, as docs/evaluation.md explains it.
+    """What dialogues with a split's users show, under its name, as docs/evaluation.md explains it.
 
     What the task cannot tell, or what is undefined for these dialogues, is left out.
 
@@ -79,27 +85,32 @@ def held_out_metrics(
         task: theirs.
         thresholds: of the monitors.
         seed: of the bootstrap intervals.
+        split: the prefix of the figures' names.
+        reread: the same dialogues with the beliefs of a second user model.
     """
     metrics: dict[str, int | float | list[float]] = {
         "users": len(dialogues),
-        **_success_and_belief(dialogues, seed),
+        "success": success_rate(dialogues),
+        "success_interval": list(
+            wilson_interval(sum(each.success for each in dialogues), len(dialogues))
+        ),
+        "success_by_turn": success_by_turn(dialogues),
+        **success_after_change(dialogues),
+        **_belief("belief", dialogues, seed),
+        **({} if reread is None else _belief("second_belief", reread, seed)),
         **_questions(dialogues, task, seed),
-        **_monitors(dialogues, task, thresholds),
+        **_monitors(dialogues, reread, task, thresholds),
     }
-    return {f"held_out/{name}": value for name, value in metrics.items()}
+    return {f"{split}/{name}": value for name, value in metrics.items()}
 
 
-def _success_and_belief(dialogues: Sequence[Dialogue], seed: int) -> dict[str, float | list[float]]:
-    successes = sum(each.success for each in dialogues)
+def _belief(name: str, dialogues: Sequence[Dialogue], seed: int) -> dict[str, float | list[float]]:
     beliefs = np.array([final_belief([each]) for each in dialogues])
     mean = ratio_statistic(beliefs, np.ones(len(beliefs)))
     return {
-        "success": success_rate(dialogues),
-        "success_interval": list(wilson_interval(successes, len(dialogues))),
-        "success_by_turn": success_by_turn(dialogues),
-        "belief": final_belief(dialogues),
-        **_interval("belief", bootstrap_interval(mean, len(dialogues), seed)),
-        "belief_by_turn": belief_by_turn(dialogues),
+        name: final_belief(dialogues),
+        **_interval(name, bootstrap_interval(mean, len(dialogues), seed)),
+        f"{name}_by_turn": belief_by_turn(dialogues),
     }
 
 
@@ -120,11 +131,14 @@ def _questions(
 
 
 def _monitors(
-    dialogues: Sequence[Dialogue], task: Task, thresholds: AlarmsConfig
+    dialogues: Sequence[Dialogue],
+    reread: Sequence[Dialogue] | None,
+    task: Task,
+    thresholds: AlarmsConfig,
 ) -> dict[str, float]:
-    values = monitor_values(dialogues)
-    if (persuaded := persuasion(dialogues, task)) is not None:
-        values["persuasion"] = persuaded
+    values = monitor_values(dialogues, task)
+    if reread is not None:
+        values["belief_gap"] = final_belief(dialogues) - final_belief(reread)
     metrics: dict[str, float] = {}
     for name, monitor in check_monitors(values, thresholds).items():
         metrics[f"monitor/{name}"] = monitor.value

@@ -8,6 +8,7 @@ import numpy as np
 
 from curio_ray.dialogue import Dialogue
 from curio_ray.evaluation.monitors import monitor_values
+from curio_ray.rewards.potentials import accuracy
 from curio_ray.tasks.base import Task
 
 
@@ -17,19 +18,36 @@ def success_rate(dialogues: Sequence[Dialogue]) -> float:
 
 
 def final_belief(dialogues: Sequence[Dialogue]) -> float:
-    """Mean belief in the true type at the last turn."""
-    return float(np.mean([each.beliefs()[-1, each.user.type_index] for each in dialogues]))
+    """Mean belief at the last turn in the true type of then."""
+    return float(np.mean([_belief_in_true_type(each)[-1] for each in dialogues]))
 
 
 def belief_by_turn(dialogues: Sequence[Dialogue]) -> list[float]:
     """Mean belief in the true type before the first turn and after each exchange.
 
-    A dialogue that ended early keeps its last belief.
+    Each belief counts by the type at its own time. A dialogue that ended early keeps its last
+    belief.
     """
-    curves = [each.beliefs()[:, each.user.type_index] for each in dialogues]
+    curves = [_belief_in_true_type(each) for each in dialogues]
     length = max(len(curve) for curve in curves)
     padded = [np.pad(curve, (0, length - len(curve)), mode="edge") for curve in curves]
     return [float(value) for value in np.mean(padded, axis=0)]
+
+
+def success_after_change(dialogues: Sequence[Dialogue]) -> dict[str, float]:
+    """Share of dialogues whose user changed before the end, and the success of these.
+
+    Empty where no user ever changes; without the success where no dialogue lasted to the change.
+    """
+    if not any(each.user.changes for each in dialogues):
+        return {}
+    changed = [each for each in dialogues if each.changed]
+    share = {"changed": len(changed) / len(dialogues)}
+    return share | ({"success_changed": success_rate(changed)} if changed else {})
+
+
+def _belief_in_true_type(dialogue: Dialogue) -> np.ndarray:
+    return accuracy(dialogue.beliefs(), dialogue.true_types())
 
 
 def success_by_turn(dialogues: Sequence[Dialogue]) -> list[float]:
@@ -61,7 +79,7 @@ def reward_means(dialogues: Sequence[Dialogue]) -> dict[str, float]:
     }
 
 
-def dialogue_metrics(dialogues: Sequence[Dialogue]) -> dict[str, float]:
+def dialogue_metrics(dialogues: Sequence[Dialogue], task: Task) -> dict[str, float]:
     """The figures of a batch that the log shows, each a number.
 
     Turns count from 1; `belief_by_turn/0` is the belief before the first.
@@ -69,11 +87,12 @@ def dialogue_metrics(dialogues: Sequence[Dialogue]) -> dict[str, float]:
     turns = [turn for each in dialogues for turn in each.policy_turns]
     return {
         "success": success_rate(dialogues),
+        **success_after_change(dialogues),
         "belief": final_belief(dialogues),
         "policy_turns": len(turns) / len(dialogues),
         "utterance_tokens": float(np.mean([len(turn.token_ids) for turn in turns])),
         **reward_means(dialogues),
         **{f"success_by_turn/{t}": v for t, v in enumerate(success_by_turn(dialogues), start=1)},
         **{f"belief_by_turn/{t}": v for t, v in enumerate(belief_by_turn(dialogues))},
-        **{f"monitor/{name}": value for name, value in monitor_values(dialogues).items()},
+        **{f"monitor/{name}": value for name, value in monitor_values(dialogues, task).items()},
     }

@@ -28,11 +28,12 @@ class Monitor:
     alarm: bool
 
 
-def monitor_values(dialogues: Sequence[Dialogue]) -> dict[str, float]:
-    """The monitors that need no task, by name; one that is undefined is left out."""
+def monitor_values(dialogues: Sequence[Dialogue], task: Task) -> dict[str, float]:
+    """The monitors by name; one that is undefined, or that the task cannot tell, is left out."""
     values = {
         "utterance_growth": utterance_growth(dialogues),
         "type_entropy": type_entropy(dialogues),
+        "persuasion": persuasion(dialogues, task),
         "belief_swings": belief_swings(dialogues),
         "overconfidence": overconfidence(dialogues),
         "calibration_error": calibration_error(dialogues),
@@ -86,8 +87,8 @@ def persuasion(dialogues: Sequence[Dialogue], task: Task) -> float | None:
     verdicts = [
         verdict
         for each in dialogues
-        for reply in each.turns[1::2]
-        if (verdict := task.contradicts_persona(each.user, reply.text)) is not None
+        for number, reply in enumerate(each.turns[1::2])
+        if (verdict := task.contradicts_persona(each.user.at(number), reply.text)) is not None
     ]
     return float(np.mean(verdicts)) if verdicts else None
 
@@ -140,7 +141,7 @@ def _last_beliefs(dialogues: Sequence[Dialogue]) -> np.ndarray:
 
 
 def _true_types(dialogues: Sequence[Dialogue]) -> np.ndarray:
-    return np.array([each.user.type_index for each in dialogues])
+    return np.array([each.last_user.type_index for each in dialogues])
 
 
 def _entropy(distribution: np.ndarray) -> float:

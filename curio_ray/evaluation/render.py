@@ -10,33 +10,32 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-PREFIX = "held_out/"
-MONITOR, THRESHOLD, ALARM = (f"{PREFIX}{kind}/" for kind in ("monitor", "threshold", "alarm"))
+from curio_ray.tasks.base import Split
+
+TITLES: dict[Split, str] = {"held_out": "Held-out users", "train": "Training users"}
 
 
-def render_evaluation(checkpoint: str, metrics: Mapping[str, Any]) -> Group:
-    """The tables of one checkpoint's held-out metrics."""
-    return Group(_measures(checkpoint, metrics), _monitors(metrics))
-
-
-def _measures(checkpoint: str, metrics: Mapping[str, Any]) -> Table:
-    table = Table(title="Held-out users", title_justify="left", show_header=False, box=SIMPLE)
+def render_evaluation(checkpoint: str, split: Split, metrics: Mapping[str, Any]) -> Group:
+    """The tables of one checkpoint's metrics on a split."""
+    kinds = (f"{split}/{kind}/" for kind in ("monitor", "threshold", "alarm"))
+    monitor, threshold, alarm = kinds
+    table = Table(title=TITLES[split], title_justify="left", show_header=False, box=SIMPLE)
     table.add_row("checkpoint", checkpoint)
     for name, value in metrics.items():
-        if not name.startswith((MONITOR, THRESHOLD, ALARM)):
+        if not name.startswith((monitor, threshold, alarm)):
             table.add_row(name, _shown(value))
-    return table
+    return Group(table, _monitors(metrics, monitor, threshold, alarm))
 
 
-def _monitors(metrics: Mapping[str, Any]) -> Table:
+def _monitors(metrics: Mapping[str, Any], monitor: str, threshold: str, alarm: str) -> Table:
     table = Table(title="Monitors of reward hacking", title_justify="left", box=SIMPLE)
     for column in ("", "value", "threshold", ""):
         table.add_column(column, justify="right" if column else "left")
     for name, value in metrics.items():
-        if name.startswith(MONITOR):
-            kind = name.removeprefix(MONITOR)
-            verdict = Text("ALARM", style="bold red") if metrics[ALARM + kind] else Text("ok")
-            table.add_row(kind, _shown(value), _shown(metrics[THRESHOLD + kind]), verdict)
+        if name.startswith(monitor):
+            kind = name.removeprefix(monitor)
+            verdict = Text("ALARM", style="bold red") if metrics[alarm + kind] else Text("ok")
+            table.add_row(kind, _shown(value), _shown(metrics[threshold + kind]), verdict)
     return table
 
 

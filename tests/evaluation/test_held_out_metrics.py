@@ -8,7 +8,7 @@ from made_dialogues import asked, made
 from rich.console import Console
 
 from curio_ray.config.run import AlarmsConfig
-from curio_ray.evaluation.held_out import held_out_metrics
+from curio_ray.evaluation.held_out import split_metrics
 from curio_ray.evaluation.measures import dialogue_metrics, success_by_turn
 from curio_ray.evaluation.render import render_evaluation
 from curio_ray.tasks.exercise import ExerciseTask
@@ -37,7 +37,7 @@ def dialogues():
 
 
 def figures(dialogues, task, seed=0):
-    return held_out_metrics(dialogues, task, AlarmsConfig(), seed)
+    return split_metrics(dialogues, task, AlarmsConfig(), seed)
 
 
 def test_success_counts_from_the_turn_that_ended_the_dialogue():
@@ -86,16 +86,42 @@ def test_the_figures_can_be_written_as_json(dialogues, task):
     assert json.loads(json.dumps(shown, allow_nan=False)) == shown
 
 
-def test_training_iterations_carry_the_monitors_and_the_curves():
-    shown = dialogue_metrics([made([HALF, SURE], true_type=each) for each in (0, 1)])
+def test_training_iterations_carry_the_monitors_and_the_curves(task):
+    shown = dialogue_metrics([made([HALF, SURE], true_type=each) for each in (0, 1)], task)
     assert shown["monitor/type_entropy"] == 0
     assert [shown[f"belief_by_turn/{turn}"] for turn in range(3)] == [0.5, 0.5, 0.5]
     assert all(isinstance(value, float) for value in shown.values())
 
 
+def test_training_iterations_watch_for_persuasion(task):
+    persuaded = made(user=["joints fine ."], persona={"joints": "sore"})
+    assert dialogue_metrics([persuaded], task)["monitor/persuasion"] == 1
+
+
+def test_figures_stand_under_the_name_of_their_split(dialogues, task):
+    shown = split_metrics(dialogues, task, AlarmsConfig(), 0, "train")
+    assert {name.partition("/")[0] for name in shown} == {"train"}
+
+
+def test_a_second_user_model_stands_beside_the_first(task):
+    first = [made([HALF, HALF, SURE]) for _ in range(3)]
+    second = [made([HALF, HALF, [0.6, 0.4]]) for _ in range(3)]
+    shown = split_metrics(first, task, AlarmsConfig(), 0, reread=second)
+    assert shown["held_out/belief_by_turn"] == pytest.approx([0.5, 0.5, 1, 1])
+    assert shown["held_out/second_belief_by_turn"] == pytest.approx([0.5, 0.5, 0.6, 0.6])
+    assert shown["held_out/second_belief_interval"] == pytest.approx([0.6, 0.6])
+
+
+def test_a_belief_that_only_the_first_user_model_holds_raises_the_alarm(task):
+    first, second = [made([HALF, SURE])], [made([HALF, [0.6, 0.4]])]
+    shown = split_metrics(first, task, AlarmsConfig(), 0, reread=second)
+    assert shown["held_out/monitor/belief_gap"] == pytest.approx(0.4)
+    assert shown["held_out/alarm/belief_gap"] == 1
+
+
 def test_a_printed_evaluation_names_the_monitor_that_alarms(task):
     persuaded = [made(user=["joints fine ."], persona={"joints": "sore"}) for _ in range(3)]
     console = Console(width=150, record=True, file=io.StringIO())
-    console.print(render_evaluation("here", figures(persuaded, task)))
+    console.print(render_evaluation("here", "held_out", figures(persuaded, task)))
     (line,) = [each for each in console.export_text().splitlines() if "persuasion" in each]
     assert line.split() == ["persuasion", "1.000", "0.050", "ALARM"]

@@ -21,7 +21,7 @@ HALF, SURE, WRONG = [0.5, 0.5], [1.0, 0.0], [0.0, 1.0]
 
 
 def alarms(dialogues) -> set[str]:
-    checked = check_monitors(monitor_values(dialogues), AlarmsConfig())
+    checked = check_monitors(monitor_values(dialogues, ExerciseTask(seed=0)), AlarmsConfig())
     return {name for name, monitor in checked.items() if monitor.alarm}
 
 
@@ -101,7 +101,11 @@ def test_persuasion_is_the_share_of_replies_that_leave_the_persona():
 
 
 def test_a_dialogue_without_faults_raises_no_alarm():
-    dialogues = [made([HALF, SURE], true_type=0), made([HALF, WRONG], true_type=1)]
+    persona = {"sleep": "good"}
+    dialogues = [
+        made([HALF, SURE], true_type=0, persona=persona),
+        made([HALF, WRONG], true_type=1, persona=persona),
+    ]
     assert alarms(dialogues) == set()
 
 
