@@ -141,22 +141,22 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _roles_name_servers(self) -> RunConfig:
         known = f"write one of: {', '.join(sorted(self.servers))}, or " if self.servers else ""
-        for role in ("policy", "environment", "user_model", "reward_model"):
-            server = getattr(self.roles, role).server
+        for field, server in self._servers_by_field():
             if server not in self.servers:
                 raise ValueError(
-                    f"roles.{role}.server: there is no server '{server}'; "
-                    f"{known}add servers.{server}"
+                    f"{field}: there is no server '{server}'; {known}add servers.{server}"
                 )
         return self
 
     @model_validator(mode="after")
     def _policy_is_served_alone(self) -> RunConfig:
-        for role in ("environment", "user_model", "reward_model"):
-            if getattr(self.roles, role).server == self.roles.policy.server:
+        for field, server in self._servers_by_field():
+            if server != self.roles.policy.server or field == "roles.policy.server":
+                continue
+            if not field.startswith("roles.user_model"):
                 raise ValueError(
-                    f"roles.{role}.server: '{self.roles.policy.server}' serves the policy, whose "
-                    "weights change; write the name of another server"
+                    f"{field}: '{server}' serves the policy, whose weights change; write the name "
+                    "of another server"
                 )
             if self.roles.user_model.reads != "policy_context":
                 raise ValueError(
