@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curio_ray.dialogue import Dialogue, Turn, User
+from curio_ray.dialogue import Change, Dialogue, Turn, User
 
 _BELIEF = pa.list_(pa.float64())
 _TURN = pa.struct(
@@ -24,14 +24,26 @@ _TURN = pa.struct(
         "rewards": pa.map_(pa.string(), pa.float64()),
     }
 )
+_PERSONA = pa.map_(pa.string(), pa.string())
+_CHANGE = pa.struct(
+    {
+        "after": pa.int32(),
+        "user_type": pa.int32(),
+        "persona": _PERSONA,
+        "announcement": pa.string(),
+    }
+)
 SCHEMA = pa.schema(
     {
         "id": pa.string(),
         "user_id": pa.string(),
         "user_type": pa.int32(),
-        "persona": pa.map_(pa.string(), pa.string()),
+        "persona": _PERSONA,
+        "changes": pa.list_(_CHANGE),
+        "true_types": pa.list_(pa.int32()),
         "success": pa.bool_(),
         "attempts": pa.int32(),
+        "stalled": pa.bool_(),
         "prompt_ids": pa.list_(pa.int32()),
         "initial_belief": _BELIEF,
         "turns": pa.list_(_TURN),
@@ -59,11 +71,23 @@ def _row(dialogue: Dialogue) -> dict[str, Any]:
         "user_id": dialogue.user.id,
         "user_type": dialogue.user.type_index,
         "persona": list(dialogue.user.persona.items()),
+        "changes": [_change_row(change) for change in dialogue.user.changes],
+        "true_types": dialogue.true_types(),
         "success": bool(dialogue.success),
         "attempts": dialogue.attempts,
+        "stalled": dialogue.stalled,
         "prompt_ids": dialogue.prompt_ids,
         "initial_belief": dialogue.initial_belief,
         "turns": [_turn_row(turn) for turn in dialogue.turns],
+    }
+
+
+def _change_row(change: Change) -> dict[str, Any]:
+    return {
+        "after": change.after,
+        "user_type": change.type_index,
+        "persona": list(change.persona.items()),
+        "announcement": change.announcement,
     }
 
 
@@ -82,13 +106,23 @@ def _turn_row(turn: Turn) -> dict[str, Any]:
 def _dialogue(row: Mapping[str, Any]) -> Dialogue:
     return Dialogue(
         id=row["id"],
-        user=User(row["user_id"], row["user_type"], dict(row["persona"])),
+        user=_user(row),
         prompt_ids=row["prompt_ids"],
         turns=[_turn(turn) for turn in row["turns"]],
         initial_belief=_array(row["initial_belief"]),
         success=row["success"],
         attempts=row["attempts"],
+        stalled=bool(row["stalled"]),
     )
+
+
+def _user(row: Mapping[str, Any]) -> User:
+    # files of runs without changes lack the column
+    changes = tuple(
+        Change(each["after"], each["user_type"], dict(each["persona"]), each["announcement"])
+        for each in row["changes"] or ()
+    )
+    return User(row["user_id"], row["user_type"], dict(row["persona"]), changes)
 
 
 def _turn(row: Mapping[str, Any]) -> Turn:

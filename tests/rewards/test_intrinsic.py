@@ -26,13 +26,13 @@ LOG_SMALLEST = np.log(1e-6)
     ],
 )
 def test_formulas_agree_with_values_computed_by_hand(name, beliefs, discount, expected):
-    rewards = intrinsic_rewards(name, np.array(beliefs), true_type=0, discount=discount)
+    rewards = intrinsic_rewards(name, np.array(beliefs), true_types=0, discount=discount)
     np.testing.assert_allclose(rewards, expected, atol=1e-9)
 
 
 def test_undiscounted_differences_sum_to_the_total_change_of_belief():
     beliefs = np.array([[0.2, 0.8], [0.7, 0.3], [0.1, 0.9], [0.6, 0.4]])
-    rewards = intrinsic_rewards("diff_acc", beliefs, true_type=0, discount=1.0)
+    rewards = intrinsic_rewards("diff_acc", beliefs, true_types=0, discount=1.0)
     assert rewards.sum() == pytest.approx(0.6 - 0.2)
 
 
