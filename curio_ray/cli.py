@@ -22,6 +22,7 @@ from curio_ray.commands.options import (
     all_changes,
     override,
 )
+from curio_ray.commands.sft import sft
 from curio_ray.compare.at_once import runs_at_once
 from curio_ray.compare.runs import (
     LOGS_FOLDER,
@@ -63,6 +64,7 @@ app = typer.Typer(
 )
 pocket_app = typer.Typer(help="The small models that ship with the package.", no_args_is_help=True)
 app.add_typer(pocket_app, name="pocket")
+app.command()(sft)
 
 
 def main() -> None:

@@ -41,7 +41,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 def parse_config(values: dict[str, Any], source: str = "config") -> RunConfig:
     """Check plain values against `RunConfig`.
 
-    Model folders become absolute here, since the actors of a run work in other folders.
+    Model folders and the task's `files` become absolute here, since the actors of a run work in
+    other folders.
 
     Raises:
         ConfigError: a field is unknown, missing or wrong.
@@ -55,7 +56,9 @@ def parse_config(values: dict[str, Any], source: str = "config") -> RunConfig:
         name: server.model_copy(update={"model": absolute_name(server.model)})
         for name, server in config.servers.items()
     }
-    return config.model_copy(update={"servers": servers})
+    options = _with_absolute_files(config.task.options)
+    task = config.task.model_copy(update={"options": options})
+    return config.model_copy(update={"servers": servers, "task": task})
 
 
 def with_value(config: RunConfig, path: str, value: object) -> RunConfig:
@@ -72,6 +75,17 @@ def with_value(config: RunConfig, path: str, value: object) -> RunConfig:
 def dump_config(config: RunConfig) -> str:
     """The resolved config as YAML, every default written out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _with_absolute_files(options: dict[str, Any]) -> dict[str, Any]:
+    """The task's options with the paths in its option `files` made absolute."""
+    files = options.get("files")
+    if not isinstance(files, list):
+        return options
+    absolute = [
+        str(Path(each).expanduser().absolute()) if isinstance(each, str) else each for each in files
+    ]
+    return {**options, "files": absolute}
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

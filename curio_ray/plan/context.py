@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import get_args
 
 from curio_ray.config.servers import RolesConfig
-from curio_ray.tasks.base import ReadingPrompt, Task
+from curio_ray.tasks.base import ReadingPrompt, Split, Task
 
 # What a chat template puts around a message, and a transcript around an utterance.
 _MARKS = 6
-_SAMPLED_USERS = 64
+# Users of each split whose prompts are looked at, and how many of the longest are counted.
+_CONSIDERED_USERS = 4096
+_COUNTED = 64
 
 CountTokens = Callable[[str], int]
 
@@ -29,7 +32,8 @@ def token_counter(folder: Path | None) -> CountTokens | None:
 def longest_context(role: str, task: Task, roles: RolesConfig, count: CountTokens) -> int:
     """Upper bound on the tokens that the role's server sees in one request, answer included.
 
-    The bound takes every sampled message at its `max_tokens`, and prompts from a sample of users.
+    The bound takes every sampled message at its `max_tokens`, and the longest prompts of the first
+    `_CONSIDERED_USERS` users of each split.
     """
     said = task.max_turns * (roles.policy.max_tokens + _MARKS)
     said += task.max_turns * (roles.environment.max_tokens + _MARKS)
@@ -37,24 +41,36 @@ def longest_context(role: str, task: Task, roles: RolesConfig, count: CountToken
 
 
 def _prompt(role: str, task: Task, count: CountTokens) -> list[int]:
-    users = list(islice(task.users("train"), _SAMPLED_USERS))
+    users = [
+        user for split in get_args(Split) for user in islice(task.users(split), _CONSIDERED_USERS)
+    ]
     if role == "policy":
-        return [
-            sum(count(message.content) + _MARKS for message in task.policy_prompt(user))
-            for user in users
-        ]
+        chats = [[each.content for each in task.policy_prompt(user)] for user in users]
+        return [sum(count(text) + _MARKS for text in chat) for chat in _longest(chats)]
     if role == "environment":
-        return [
-            count(task.environment_prompt(user)) + count(task.opening(user)) + 2 * _MARKS
-            for user in users
-        ]
+        chats = [[task.environment_prompt(user), task.opening(user)] for user in users]
+        return [sum(count(text) + _MARKS for text in chat) for chat in _longest(chats)]
+    openings = _longest([[task.opening(user)] for user in users])
+    opening = max(count(text) for (text,) in openings) + _MARKS
     readings = (
         [task.user_model_prompt()]
         if role == "user_model"
-        else [task.reward_model_prompt(user) for user in users]
+        else _longest_readings(task.reward_model_prompt(user) for user in users)
     )
-    opening = count(task.opening(users[0])) + _MARKS
     return [opening + _reading(prompt, task.max_turns, count) for prompt in readings]
+
+
+def _longest(texts: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Those with the most characters, each once: counting tokens takes longer than letters."""
+    different = dict.fromkeys(map(tuple, texts))
+    return sorted(different, key=lambda parts: -sum(map(len, parts)))[:_COUNTED]
+
+
+def _longest_readings(prompts: Iterable[ReadingPrompt]) -> list[ReadingPrompt]:
+    different = dict.fromkeys(prompts)
+    return sorted(different, key=lambda prompt: -len(prompt.instruction + prompt.question))[
+        :_COUNTED
+    ]
 
 
 def _reading(prompt: ReadingPrompt, turns: int, count: CountTokens) -> int:

@@ -46,7 +46,7 @@ def collate(groups: Sequence[Group], context_weight: float) -> dict[str, torch.T
 
 def shuffled(groups: Sequence[Group], batch_size: int, rng: np.random.Generator) -> list[Group]:
     """All groups once, in random batches whose members are of similar length."""
-    order = rng.permutation(len(groups))
+    order = rng.permutation(len(groups)).tolist()
     batches: list[list[Group]] = []
     for part in _chunks(order, batch_size * _SORTED_TOGETHER):
         alike = sorted(part, key=lambda index: _length(groups[index]))
@@ -73,6 +73,6 @@ def _length(group: Group) -> int:
     return max(map(len, group))
 
 
-def _chunks(items: Sequence[Item] | np.ndarray, size: int) -> Iterator[Sequence[Item]]:
+def _chunks(items: list[Item], size: int) -> Iterator[list[Item]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from curio_ray.config.supervised import RoleName, SupervisedRoleConfig
-from curio_ray.errors import ConfigError
 from curio_ray.models.chat import ChatFormat
 from curio_ray.models.reading import ReadingFormat
 from curio_ray.supervised.batches import Group, shuffled
@@ -72,24 +71,6 @@ class Lessons:
             ]
         example = policy_example if self._role == "policy" else environment_example
         return [(example(chat, task, each),) for each in recorded]
-
-
-def check_recorded(task: Task, roles: Sequence[RoleName], name: str) -> None:
-    """Raise if the task has nothing for the models of these roles to learn from.
-
-    Raises:
-        ConfigError: it names the task.
-    """
-    if not task.demonstrations("train"):
-        raise ConfigError(
-            f"task.name: '{name}' has no recorded conversations to learn from; name a task that "
-            "has, or give yours Task.demonstrations"
-        )
-    if "reward_model" in roles and not task.preferences("train"):
-        raise ConfigError(
-            f"task.name: '{name}' has no pairs of conversations for the reward model; name a task "
-            "that has, give yours Task.preferences, or choose other roles with --role"
-        )
 
 
 def _pairs(chat: ChatFormat, task: Task, split: Split) -> list[Group]:

@@ -1,4 +1,4 @@
-"""Recorded lessons as demonstrations, and which of two recorded lessons suits its student better."""
+"""Recorded lessons as demonstrations, and which of two lessons suits its student better."""
 
 from __future__ import annotations
 
