@@ -228,6 +228,7 @@ class Trainer:
             in_flight=rollout.dialogues_in_flight,
             deadline_s=rollout.dialogue_deadline_s,
             beliefs_before_replies=self.config.rewards.intrinsic.attribution == "reply",
+            quality=tuple(self.config.rewards.quality),
         )
 
     def _note_first_dialogue(self, batch: RolloutBatch) -> None:

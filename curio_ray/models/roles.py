@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -41,7 +41,7 @@ class PolicyModel:
 
 @dataclass(frozen=True, slots=True)
 class RewardModel:
-    """The model that judges finished dialogues."""
+    """The model that judges finished dialogues, and single turns of the policy."""
 
     client: ServerClient
     chat: ChatFormat
@@ -51,6 +51,14 @@ class RewardModel:
         """Begin to listen to a dialogue with this user; label 1 means success."""
         reading = ReadingFormat(self.chat, self.task.reward_model_prompt(user))
         return ReadingSession(self.client, reading, dialogue_id)
+
+    def quality_sessions(self, names: Sequence[str], dialogue_id: str) -> dict[str, ReadingSession]:
+        """Begin to listen for the task's quality terms of these names; label 1 means yes."""
+        prompts = self.task.quality_prompts() if names else {}
+        return {
+            name: ReadingSession(self.client, ReadingFormat(self.chat, prompts[name]), dialogue_id)
+            for name in names
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,12 @@ def check_plan(plan: Plan, machine: Machine) -> None:
     Raises:
         ConfigError: one line per problem, each naming a field and what to write.
     """
-    problems = [*_rule_problems(plan), *_context_problems(plan), *_cache_problems(plan)]
+    problems = [
+        *_rule_problems(plan),
+        *_quality_problems(plan),
+        *_context_problems(plan),
+        *_cache_problems(plan),
+    ]
     if plan.config.cluster.address is None:
         problems += [
             *_cpu_problems(plan, machine),
@@ -58,6 +63,17 @@ def _rule_problems(plan: Plan) -> Iterator[str]:
             f"rewards.task.source: the task '{plan.config.task.name}' has no rule; "
             "write reward_model"
         )
+
+
+def _quality_problems(plan: Plan) -> Iterator[str]:
+    known = plan.task.quality_prompts()
+    for name in plan.config.rewards.quality:
+        if name not in known:
+            has = f"write one of: {', '.join(known)}" if known else "it has none; leave it out"
+            yield (
+                f"rewards.quality.{name}: the task '{plan.config.task.name}' has no such quality "
+                f"term; {has}"
+            )
 
 
 def _context_problems(plan: Plan) -> Iterator[str]:

@@ -55,7 +55,10 @@ def _prompt(role: str, task: Task, count: CountTokens) -> list[int]:
     readings = (
         [task.user_model_prompt()]
         if role == "user_model"
-        else _longest_readings(task.reward_model_prompt(user) for user in users)
+        else [
+            *_longest_readings(task.reward_model_prompt(user) for user in users),
+            *task.quality_prompts().values(),
+        ]
     )
     return [opening + _reading(prompt, task.max_turns, count) for prompt in readings]
 

@@ -90,6 +90,7 @@ def make_plan(config: RunConfig) -> Plan:
 
 def _volume(config: RunConfig, turns: int) -> Volume:
     dialogues = config.training.iterations * config.training.dialogues_per_iteration
-    # a policy turn, the user's reply and a belief per turn; the belief at the start; the verdict
-    requests = dialogues * (3 * turns + 2)
+    # a policy turn with its quality terms, the user's reply and a belief per turn; the belief at
+    # the start; the verdict
+    requests = dialogues * ((3 + len(config.rewards.quality)) * turns + 2)
     return Volume(dialogues, dialogues * turns * config.roles.policy.max_tokens, requests)

@@ -28,6 +28,7 @@ class RolloutOptions:
 
     With `judged` the reward model reads each finished dialogue; otherwise the task's rule scores.
     With `beliefs_before_replies` the belief is also read after the policy's words alone.
+    `quality` names the task's quality terms by which the reward model judges each policy turn.
     """
 
     temperature: float
@@ -36,6 +37,7 @@ class RolloutOptions:
     in_flight: int
     deadline_s: float
     beliefs_before_replies: bool = False
+    quality: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

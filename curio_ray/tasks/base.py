@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +44,23 @@ class Demonstration:
 
     user: User
     utterances: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPrompt:
+    """How a judge reads two dialogues with the same user and says by a label which is better.
+
+    The prompt is a single user message: `instruction`, then each dialogue under its heading with
+    every turn as "name: text", then `question`. The first of `labels` stands for the dialogue that
+    was shown first.
+    """
+
+    instruction: str
+    headings: tuple[str, str]
+    policy_name: str
+    user_name: str
+    question: str
+    labels: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +123,17 @@ class Task(ABC):
         Position i of the list, and of the labels, belongs to the type `user_types[order[i]]`.
         """
         return None
+
+    def quality_prompts(self) -> Mapping[str, ReadingPrompt]:
+        """Quality terms by name: what the reward model is asked after each turn of the policy.
+
+        The transcript ends with that turn; the label at index 1 means that it meets the term.
+        """
+        return {}
+
+    def comparison_prompts(self, user: User) -> Mapping[str, ComparisonPrompt]:
+        """Criteria by name: how a judge tells which of two dialogues with this user is better."""
+        return {}
 
     def policy_answer(self) -> PolicyAnswer | None:
         """How the policy names the user's type, the labels in the order of `user_types`."""
