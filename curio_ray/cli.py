@@ -22,6 +22,7 @@ from curio_ray.commands.options import (
     all_changes,
     override,
 )
+from curio_ray.commands.plan import show_plan
 from curio_ray.commands.sft import sft
 from curio_ray.compare.at_once import runs_at_once
 from curio_ray.compare.runs import (
@@ -39,8 +40,7 @@ from curio_ray.errors import ConfigError, CurioError
 from curio_ray.evaluation.checkpoint import policy_folder, serving
 from curio_ray.evaluation.render import render_evaluation
 from curio_ray.log_files import output_to_file
-from curio_ray.plan import check_plan, make_plan, read_machine
-from curio_ray.plan.render import render_plan
+from curio_ray.plan import read_machine
 from curio_ray.progress import ProgressDisplay
 from curio_ray.run_folder.folder import (
     CONFIG_FILE,
@@ -65,6 +65,7 @@ app = typer.Typer(
 pocket_app = typer.Typer(help="The small models that ship with the package.", no_args_is_help=True)
 app.add_typer(pocket_app, name="pocket")
 app.command()(sft)
+app.command(name="plan")(show_plan)
 
 
 def main() -> None:
@@ -191,19 +192,6 @@ def compare(
         _report_comparison(folder, config, runs)
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
-
-
-@app.command(name="plan")
-def show_plan(
-    config_file: ConfigFile,
-    overrides: Overrides = None,
-    address: Address = None,
-) -> None:
-    """Show what a run will need. Starts nothing."""
-    config = load_config(config_file, all_changes(overrides, address))
-    plan, machine = make_plan(config), read_machine()
-    Console().print(render_plan(plan, machine))
-    check_plan(plan, machine)
 
 
 @pocket_app.command()

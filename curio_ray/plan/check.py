@@ -86,8 +86,10 @@ def _context_problems(plan: Plan) -> Iterator[str]:
             )
     for role in ROLES:
         server = getattr(plan.config.roles, role).server
-        allowed, needed = plan.config.servers[server].max_model_len, plan.contexts[role]
-        if needed is not None and needed > allowed:
+        allowed, context = plan.config.servers[server].max_model_len, plan.contexts[role]
+        # an estimate counts rather too many tokens, so it stops no run
+        if context.tokens > allowed and not context.estimated:
+            needed = context.tokens
             yield (
                 f"servers.{server}.max_model_len: the {role.replace('_', ' ')}'s longest context "
                 f"can take {needed} tokens; write {needed} or more instead of {allowed}, or lower "

@@ -8,7 +8,8 @@ from typing import Literal
 
 from curio_ray.config import RunConfig
 from curio_ray.config.learner import LearnerConfig
-from curio_ray.plan.models import BYTES, Model, ModelSize
+from curio_ray.plan.model_size import BYTES, ModelSize
+from curio_ray.plan.models import Model
 
 GIB = 2**30
 # What a process of each kind takes before any model: interpreter, libraries, buffers.

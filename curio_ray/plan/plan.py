@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from curio_ray.config import RunConfig
 from curio_ray.config.resources import bundles
 from curio_ray.plan.context import longest_context, token_counter
+from curio_ray.plan.estimated_tokens import estimate_tokens
 from curio_ray.plan.memory import MemoryPart, memory_parts, total
 from curio_ray.plan.models import Model, Source, find_model
 from curio_ray.tasks.base import Task
@@ -25,17 +26,21 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """All that is known of a run before it starts.
+class Context:
+    """The longest possible request of a role. `estimated`: without the model's own tokenizer."""
 
-    `contexts` holds, per role, the longest possible request in tokens, or None where the model's
-    tokenizer is not on this machine. `warnings` are doubts that do not stop a run.
-    """
+    tokens: int
+    estimated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is known of a run before it starts. `warnings` are doubts that do not stop a run."""
 
     config: RunConfig
     task: Task
     models: dict[str, Model]
-    contexts: dict[str, int | None]
+    contexts: dict[str, Context]
     memory: list[MemoryPart]
     volume: Volume
     warnings: list[str]
@@ -67,12 +72,10 @@ def make_plan(config: RunConfig) -> Plan:
         name: find_model(f"servers.{name}.model", server.model)
         for name, server in config.servers.items()
     }
-    contexts: dict[str, int | None] = {}
-    for role in ROLES:
-        count = token_counter(models[getattr(config.roles, role).server].folder)
-        contexts[role] = longest_context(role, task, config.roles, count) if count else None
+    contexts = {role: _context(config, task, models, role) for role in ROLES}
     warnings = [
-        f"servers.{name}.model: {model.name} is {model.source.value}; its size is not counted"
+        f"servers.{name}.model: {model.name} is {model.source.value}; "
+        + ("its size is not counted" if model.size is None else "its tokens are estimated")
         for name, model in models.items()
         if model.source in (Source.HUB, Source.UNREACHABLE)
     ]
@@ -86,6 +89,12 @@ def make_plan(config: RunConfig) -> Plan:
         config, task, models, contexts, memory_parts(config, models),
         _volume(config, task.max_turns), warnings,
     )  # fmt: skip
+
+
+def _context(config: RunConfig, task: Task, models: dict[str, Model], role: str) -> Context:
+    count = token_counter(models[getattr(config.roles, role).server].folder)
+    tokens = longest_context(role, task, config.roles, count or estimate_tokens)
+    return Context(tokens, estimated=count is None)
 
 
 def _volume(config: RunConfig, turns: int) -> Volume:

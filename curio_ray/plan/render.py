@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -10,7 +9,9 @@ from rich.text import Text
 from curio_ray.config.resources import bundles
 from curio_ray.plan.machine import Machine
 from curio_ray.plan.memory import GIB, total
+from curio_ray.plan.model_size import ModelSize
 from curio_ray.plan.plan import ROLES, Plan
+from curio_ray.plan.tables import make_table
 
 
 def render_plan(plan: Plan, machine: Machine) -> RenderableType:
@@ -22,29 +23,19 @@ def render_plan(plan: Plan, machine: Machine) -> RenderableType:
     )  # fmt: skip
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", header_style="dim", box=SIMPLE
-    )
-    for column in columns:
-        numeric = column in ("replicas", "threads", "GPUs", "size", "CPUs", "count", "parameters")
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    return table
-
-
 def _roles(plan: Plan) -> Table:
-    table = _table("Roles", "role", "server", "model", "longest context")
+    table = make_table("Roles", "role", "server", "model", "longest context")
     for role in ROLES:
         server = getattr(plan.config.roles, role).server
-        longest = plan.contexts[role]
+        context = plan.contexts[role]
         allowed = plan.config.servers[server].max_model_len
-        context = f"{longest} of {allowed} tokens" if longest else f"unknown of {allowed} tokens"
-        table.add_row(role, server, plan.config.servers[server].model, context)
+        longest = f"{'about ' if context.estimated else ''}{context.tokens} of {allowed} tokens"
+        table.add_row(role, server, plan.config.servers[server].model, longest)
     return table
 
 
 def _servers(plan: Plan) -> Table:
-    table = _table(
+    table = make_table(
         "Servers",
         "server",
         "replicas",
@@ -59,14 +50,14 @@ def _servers(plan: Plan) -> Table:
         model = plan.models[name]
         table.add_row(
             name, str(server.replicas), server.engine, server.dtype, str(server.threads),
-            f"{server.gpus:g}", _millions(model.size.parameters if model.size else None),
+            f"{server.gpus:g}", _parameters(model.size),
             model.source.value,
         )  # fmt: skip
     return table
 
 
 def _bundles(plan: Plan) -> Table:
-    table = _table("Ray bundles", "actor", "count", "CPUs", "GPUs")
+    table = make_table("Ray bundles", "actor", "count", "CPUs", "GPUs")
     wanted = bundles(plan.config)
     for bundle in wanted:
         table.add_row(bundle.actor, str(bundle.count), f"{bundle.cpus:g}", f"{bundle.gpus:g}")
@@ -77,7 +68,7 @@ def _bundles(plan: Plan) -> Table:
 
 
 def _memory(plan: Plan, machine: Machine) -> Table:
-    table = _table("Memory", "holder", "for", "where", "size", "decided by")
+    table = make_table("Memory", "holder", "for", "where", "size", "decided by")
     holder = None
     for part in plan.memory:
         if holder not in (None, part.holder):
@@ -95,7 +86,7 @@ def _memory(plan: Plan, machine: Machine) -> Table:
 
 def _volume(plan: Plan) -> Table:
     training, volume = plan.config.training, plan.volume
-    table = _table("Training", "what", "how much")
+    table = make_table("Training", "what", "how much")
     table.add_row(
         "dialogues",
         f"{volume.dialogues:,} ({training.iterations} iterations of "
@@ -112,5 +103,7 @@ def _size(count: int) -> str:
     return f"{count / GIB:.2f} GiB" if count >= 0.1 * GIB else f"{count / 2**20:.1f} MiB"
 
 
-def _millions(parameters: int | None) -> str:
-    return "unknown" if parameters is None else f"{parameters / 1e6:.2f} M"
+def _parameters(size: ModelSize | None) -> str:
+    if size is None:
+        return "unknown"
+    return f"{'about ' if size.estimated else ''}{size.parameters / 1e6:,.2f} M"

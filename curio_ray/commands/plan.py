@@ -1,0 +1,58 @@
+"""`curio plan`: what a run will need, and whether a machine or a cluster has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from curio_ray.commands.options import ConfigFile, Overrides, all_changes
+from curio_ray.config import load_config
+from curio_ray.config.resources import Bundle
+from curio_ray.errors import ConfigError
+from curio_ray.plan import check_plan, make_plan, read_machine
+from curio_ray.plan.cluster import explain_missing, find_missing, read_cluster, read_nodes_file
+from curio_ray.plan.devices import DEFAULT_GPU, find_gpu
+from curio_ray.plan.gpu_memory import gpu_problems
+from curio_ray.plan.render import render_plan
+from curio_ray.plan.render_estimates import render_estimates, render_places
+
+
+def show_plan(
+    config_file: ConfigFile,
+    overrides: Overrides = None,
+    address: Annotated[
+        str | None, typer.Option(help="Say what is missing on a running Ray cluster.")
+    ] = None,
+    nodes: Annotated[
+        Path | None,
+        typer.Option(help="Say what is missing on all nodes that a file in cluster/ allows."),
+    ] = None,
+    gpu: Annotated[str, typer.Option(help="The kind of GPU to estimate for.")] = DEFAULT_GPU,
+) -> None:
+    """Show what a run will need. Starts nothing."""
+    device = find_gpu(gpu)
+    config = load_config(config_file, all_changes(overrides, address))
+    plan, machine = make_plan(config), read_machine()
+    console = Console()
+    console.print(render_plan(plan, machine), render_estimates(plan, device))
+    check_plan(plan, machine)
+    problems = list(gpu_problems(plan, device))
+    places = []
+    if address is not None:
+        places.append((f"the cluster at {address}", read_cluster(address)))
+    if nodes is not None:
+        places.append((str(nodes), read_nodes_file(nodes)))
+    lacking: list[tuple[str, list[Bundle]]] = []
+    for place, offered in places:
+        missing = find_missing(config, offered)
+        console.print(render_places(missing, len(offered), place))
+        lacking += [(place, missing)] if missing else []
+    # what a cluster lacks now, the nodes that its autoscaler may add can still hold
+    if nodes is not None:
+        lacking = [each for each in lacking if each[0] == str(nodes)]
+    problems += [explain_missing(missing, place) for place, missing in lacking]
+    if problems:
+        raise ConfigError("the run cannot work:\n  " + "\n  ".join(problems))

@@ -1,0 +1,112 @@
+"""The nodes of a Ray cluster: those of a running one, or those that its description allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from curio_ray.config import RunConfig
+from curio_ray.config.resources import DRIVER_CPUS, Bundle, bundles
+from curio_ray.errors import ConfigError, PreflightError
+from curio_ray.plan.placement import Node, unplaced
+
+_KUBERNETES_GPU = "nvidia.com/gpu"
+
+
+def read_cluster(address: str) -> list[Node]:
+    """The nodes of a running cluster with what they have free. Starts nothing on it.
+
+    Raises:
+        PreflightError: no cluster answers at the address.
+    """
+    import ray
+    from ray._private.state import available_resources_per_node
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except ConnectionError as error:
+        raise PreflightError(
+            f"--address: no Ray cluster answers at {address}; start one with 'ray start --head', "
+            "or leave the address out to plan for this machine"
+        ) from error
+    try:
+        free = available_resources_per_node()
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        return [_node(node["NodeName"], free.get(node["NodeID"], {})) for node in alive]
+    finally:
+        ray.shutdown()
+
+
+def read_nodes_file(path: Path) -> list[Node]:
+    """All nodes that a Ray autoscaler's config or a KubeRay manifest allows, each kind at its most.
+
+    Raises:
+        ConfigError: the file is neither, or cannot be read.
+    """
+    try:
+        documents = [each for each in yaml.safe_load_all(path.read_text()) if each]
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"--nodes: {path} cannot be read ({error}); name a YAML file") from error
+    for document in documents:
+        if "available_node_types" in document:
+            return list(_autoscaler_nodes(document))
+        spec = document.get("spec", {})
+        spec = spec.get("rayClusterSpec", spec)
+        if "headGroupSpec" in spec:
+            return list(_kuberay_nodes(spec))
+    raise ConfigError(
+        f"--nodes: {path} describes no Ray cluster; name a Ray autoscaler's config, or a KubeRay "
+        "RayCluster or RayJob"
+    )
+
+
+def find_missing(config: RunConfig, nodes: list[Node]) -> list[Bundle]:
+    """Which of a run's actors, the driver among them, find no room on the nodes."""
+    return unplaced([*bundles(config), Bundle("driver", 1, DRIVER_CPUS, 0.0)], nodes)
+
+
+def explain_missing(missing: list[Bundle], place: str) -> str:
+    """What is missing at a place, and what would make room."""
+    listed = ", ".join(
+        f"{each.count} x {each.actor} ({each.cpus:g} CPU, {each.gpus:g} GPU each)"
+        for each in missing
+    )
+    return (
+        f"{place} has no room for {listed}; add nodes that hold such actors, or lower "
+        "servers.*.replicas, servers.*.tensor_parallel, learner.ranks or threads"
+    )
+
+
+def _node(name: str, resources: Mapping[str, float]) -> Node:
+    return Node(name, resources.get("CPU", 0.0), resources.get("GPU", 0.0))
+
+
+def _autoscaler_nodes(config: Mapping[str, Any]) -> Iterator[Node]:
+    limit = config.get("max_workers", 2)
+    for name, kind in config["available_node_types"].items():
+        is_head = name == config["head_node_type"]
+        count = 1 if is_head else min(kind.get("max_workers", limit), limit)
+        for _ in range(count):
+            yield _node(name, kind.get("resources", {}))
+
+
+def _kuberay_nodes(spec: Mapping[str, Any]) -> Iterator[Node]:
+    yield _pod("head", spec["headGroupSpec"])
+    for group in spec.get("workerGroupSpecs", ()):
+        for _ in range(group.get("maxReplicas", 1) * group.get("numOfHosts", 1)):
+            yield _pod(group["groupName"], group)
+
+
+def _pod(name: str, group: Mapping[str, Any]) -> Node:
+    """What Ray offers on a pod: its first container's limits, or what `ray start` is told."""
+    limits = group["template"]["spec"]["containers"][0].get("resources", {}).get("limits", {})
+    told = group.get("rayStartParams", {})
+    cpus = float(told.get("num-cpus", _cores(str(limits.get("cpu", 0)))))
+    return Node(name, cpus, float(told.get("num-gpus", limits.get(_KUBERNETES_GPU, 0))))
+
+
+def _cores(text: str) -> float:
+    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)

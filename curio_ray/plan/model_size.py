@@ -1,0 +1,100 @@
+"""How large a language model is: from its folder, or from the values of its config.json."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curio_ray.errors import ConfigError
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """Parameter count and the shape that decides the KV cache.
+
+    `context` is the longest input in tokens. `estimated` says that `parameters` follows from the
+    shape by a formula, not from the stored weights.
+    """
+
+    parameters: int
+    layers: int
+    hidden: int
+    key_value_width: int
+    intermediate: int
+    context: int | None
+    estimated: bool = False
+
+    def key_value_bytes(self, dtype: str) -> int:
+        """Bytes of keys and values of one token over all layers."""
+        return 2 * self.layers * self.key_value_width * BYTES[dtype]
+
+
+def read_size(field: str, folder: Path) -> ModelSize:
+    """Read a model's size from its config.json and the headers of its weights.
+
+    Raises:
+        ConfigError: config.json is damaged or lacks the sizes of a language model.
+    """
+    try:
+        values = json.loads((folder / "config.json").read_text())
+        return size_of(values, _stored_parameters(folder))
+    except (OSError, json.JSONDecodeError, KeyError) as error:
+        raise ConfigError(
+            f"{field}: {folder}/config.json cannot be used ({error!r}); write the folder of a "
+            "language model saved with save_pretrained"
+        ) from error
+
+
+def size_of(values: Mapping[str, Any], parameters: int | None = None) -> ModelSize:
+    """The size that the values of a config.json tell; `parameters` where the count is known.
+
+    Raises:
+        KeyError: a size of a language model is missing.
+    """
+    values = values.get("text_config", values)
+    heads, hidden = values["num_attention_heads"], values["hidden_size"]
+    head_width = values.get("head_dim") or hidden // heads
+    key_value_heads = values.get("num_key_value_heads") or heads
+    intermediate = values.get("intermediate_size") or 4 * hidden
+    return ModelSize(
+        parameters=parameters
+        or _estimate_parameters(values, head_width, key_value_heads, intermediate),
+        layers=values["num_hidden_layers"],
+        hidden=hidden,
+        key_value_width=key_value_heads * head_width,
+        intermediate=intermediate,
+        context=values.get("max_position_embeddings"),
+        estimated=not parameters,
+    )
+
+
+def _stored_parameters(folder: Path) -> int:
+    return sum(_safetensors_parameters(path) for path in folder.glob("*.safetensors"))
+
+
+def _safetensors_parameters(path: Path) -> int:
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    return sum(
+        math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
+    )
+
+
+def _estimate_parameters(
+    values: Mapping[str, Any], head_width: int, key_value_heads: int, intermediate: int
+) -> int:
+    """The parameter count of a Llama-like model."""
+    hidden, heads = values["hidden_size"], values["num_attention_heads"]
+    attention = 2 * hidden * head_width * (heads + key_value_heads)
+    layer = attention + 3 * hidden * intermediate + 2 * hidden
+    embeddings = 1 if values.get("tie_word_embeddings") else 2
+    vocabulary = embeddings * values.get("vocab_size", 0) * hidden
+    return vocabulary + values["num_hidden_layers"] * layer + hidden
