@@ -15,7 +15,15 @@ from pydantic import Field, field_validator
 from curio_ray.config.base import Positive, Section
 from curio_ray.dialogue import Turn, User
 from curio_ray.errors import ConfigError
-from curio_ray.tasks.base import Demonstration, Message, PolicyAnswer, ReadingPrompt, Split, Task
+from curio_ray.tasks.base import (
+    ComparisonPrompt,
+    Demonstration,
+    Message,
+    PolicyAnswer,
+    ReadingPrompt,
+    Split,
+    Task,
+)
 from curio_ray.tasks.education_data import (
     SAMPLE_FILE,
     LoadedConversations,
@@ -25,6 +33,7 @@ from curio_ray.tasks.education_data import (
 )
 from curio_ray.tasks.education_demonstrations import demonstration, lesson_pairs
 from curio_ray.tasks.education_text import END_MARKER, ends_conversation
+from curio_ray.tasks.judging import comparison_prompts, quality_prompts
 
 MAX_TURNS = 50
 TEACHER, STUDENT = "Teacher", "Student"
@@ -186,6 +195,17 @@ class EducationTask(Task):
             user_name=STUDENT,
             question="Was this a good lesson? Answer with one word: No or Yes.",
             labels=("No", "Yes"),
+        )
+
+    def quality_prompts(self) -> dict[str, ReadingPrompt]:
+        """Whether the teacher is informative, engaging and respectful."""
+        return quality_prompts(TEACHER, STUDENT)
+
+    def comparison_prompts(self, user: User) -> dict[str, ComparisonPrompt]:
+        """The judge is told the preferred style for personalisation, the criteria for quality."""
+        style = STYLE_WORDS[self.options.styles[user.type_index]]
+        return comparison_prompts(
+            TEACHER, STUDENT, f"The student prefers to learn by {style}.", QUALITY_CRITERIA
         )
 
     def is_over(self, turns: Sequence[Turn]) -> bool:

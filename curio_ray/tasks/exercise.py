@@ -19,7 +19,15 @@ from curio_ray.pocket.world import (
     draw_persona,
     ideal_strategy,
 )
-from curio_ray.tasks.base import Message, PolicyAnswer, ReadingPrompt, Split, Task
+from curio_ray.tasks.base import (
+    ComparisonPrompt,
+    Message,
+    PolicyAnswer,
+    ReadingPrompt,
+    Split,
+    Task,
+)
+from curio_ray.tasks.judging import comparison_prompts
 
 MAX_USERS = 100_000
 
@@ -83,6 +91,15 @@ class ExerciseTask(Task):
         """Whether the recommendation is the ideal strategy, which the judge is told."""
         return reward_model_prompt(STRATEGIES[user.type_index])
 
+    def comparison_prompts(self, user: User) -> dict[str, ComparisonPrompt]:
+        """The judge is told the ideal strategy; a pocket model does not know these words."""
+        return comparison_prompts(
+            "Adviser",
+            "User",
+            f"The exercise that fits this user best is {STRATEGIES[user.type_index]}.",
+            "A good adviser asks about what matters and then recommends one exercise.",
+        )
+
     def is_over(self, turns: Sequence[Turn]) -> bool:
         """Whether the policy's last turn recommends a strategy."""
         return bool(words.recommended_strategies(_last_policy_text(turns)))
@@ -116,23 +133,3 @@ class ExerciseTask(Task):
 
 def _last_policy_text(turns: Sequence[Turn]) -> str:
     return next((turn.text for turn in reversed(turns) if turn.speaker == "policy"), "")
-
-
-def _draw_users(
-    split: Split, count: int, seed: tuple[int, int], taken: set[tuple[str, ...]]
-) -> tuple[User, ...]:
-    generator = np.random.default_rng(seed)
-    seen = set(taken)
-    users: list[User] = []
-    while len(users) < count:
-        type_index = len(users) % len(STRATEGIES)
-        persona = draw_persona(generator)
-        if STRATEGIES.index(ideal_strategy(persona)) != type_index or _key(persona) in seen:
-            continue
-        seen.add(_key(persona))
-        users.append(User(f"{split}-{len(users):05d}", type_index, persona))
-    return tuple(users)
-
-
-def _key(persona: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(persona[attribute] for attribute in ATTRIBUTES)
