@@ -13,8 +13,10 @@ CONFIDENCE = 0.95
 RESAMPLES = 1000
 
 
-def wilson_interval(hits: int, count: int) -> Interval:
+def wilson_interval(hits: float, count: int) -> Interval:
     """Of a share of independent trials; stays within [0, 1] and is not empty at 0 and 1.
+
+    `hits` may hold halves, for trials that are half a hit.
 
     Source: E. B. Wilson, Journal of the American Statistical Association 22 (1927).
 

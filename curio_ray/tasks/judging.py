@@ -20,16 +20,17 @@ def quality_prompts(policy_name: str, user_name: str) -> dict[str, ReadingPrompt
     """
     policy, user = policy_name.lower(), user_name.lower()
     instruction = f"Judge how the {policy} talks with the {user}.\nThe conversation:"
-    return {
-        name: ReadingPrompt(
+    prompts = {}
+    for name, template in _QUALITY.items():
+        question = template.format(policy=policy, user=user)
+        prompts[name] = ReadingPrompt(
             instruction=instruction,
             policy_name=policy_name,
             user_name=user_name,
-            question=f"{question.format(policy=policy, user=user)} Answer with one word: No or Yes.",
+            question=f"{question} Answer with one word: No or Yes.",
             labels=_NO_YES,
         )
-        for name, question in _QUALITY.items()
-    }
+    return prompts
 
 
 def comparison_prompts(
