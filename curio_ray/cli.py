@@ -12,6 +12,7 @@ from rich.console import Console
 
 import curio_ray
 from curio_ray.commands.check import check_config, count_users
+from curio_ray.commands.judge import judge
 from curio_ray.commands.options import (
     Address,
     ConfigFile,
@@ -65,6 +66,7 @@ app = typer.Typer(
 pocket_app = typer.Typer(help="The small models that ship with the package.", no_args_is_help=True)
 app.add_typer(pocket_app, name="pocket")
 app.command()(sft)
+app.command()(judge)
 app.command(name="plan")(show_plan)
 
 

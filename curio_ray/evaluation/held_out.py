@@ -39,15 +39,18 @@ def hold_out(
     users: int,
     seed: int,
     split: Split = "held_out",
+    judged: bool = False,
 ) -> RolloutBatch:
     """One dialogue with each of the first `users` users of a split, by default the held-out ones.
+
+    With `judged` the task reward is the reward model's verdict also where the task has a rule.
 
     Raises:
         RolloutError: a dialogue could not be held.
     """
     everyone = task.users(split)[:users]
     assignments = make_assignments(split, everyone, 0, seed)
-    batch = runners.collect(assignments, held_out_options(task, config))
+    batch = runners.collect(assignments, held_out_options(task, config, judged))
     if batch.failures:
         raise RolloutError(
             f"{len(batch.failures)} of {len(everyone)} {split.replace('_', '-')} dialogues "
@@ -56,12 +59,12 @@ def hold_out(
     return batch
 
 
-def held_out_options(task: Task, config: RunConfig) -> RolloutOptions:
+def held_out_options(task: Task, config: RunConfig, judged: bool = False) -> RolloutOptions:
     """The rule decides where the task has one; elsewhere the reward model judges."""
     has_rule = task.rule_score(task.users("held_out")[0], []) is not None
     return RolloutOptions(
         temperature=config.evaluation.temperature,
-        judged=not has_rule,
+        judged=judged or not has_rule,
         attempts=config.rollout.attempts,
         in_flight=config.rollout.dialogues_in_flight,
         deadline_s=config.rollout.dialogue_deadline_s,

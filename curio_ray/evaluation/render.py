@@ -23,7 +23,7 @@ def render_evaluation(checkpoint: str, split: Split, metrics: Mapping[str, Any])
     table.add_row("checkpoint", checkpoint)
     for name, value in metrics.items():
         if not name.startswith((monitor, threshold, alarm)):
-            table.add_row(name, _shown(value))
+            table.add_row(name, shown(value))
     return Group(table, _monitors(metrics, monitor, threshold, alarm))
 
 
@@ -35,11 +35,12 @@ def _monitors(metrics: Mapping[str, Any], monitor: str, threshold: str, alarm: s
         if name.startswith(monitor):
             kind = name.removeprefix(monitor)
             verdict = Text("ALARM", style="bold red") if metrics[alarm + kind] else Text("ok")
-            table.add_row(kind, _shown(value), _shown(metrics[threshold + kind]), verdict)
+            table.add_row(kind, shown(value), shown(metrics[threshold + kind]), verdict)
     return table
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A figure, or several, as the tables show it."""
     if isinstance(value, list):
-        return "  ".join(_shown(item) for item in value)
+        return "  ".join(shown(item) for item in value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)

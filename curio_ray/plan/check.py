@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from curio_ray.config.resources import DRIVER_CPUS, bundles
 from curio_ray.errors import ConfigError
+from curio_ray.plan.evaluation import evaluation_problems
 from curio_ray.plan.machine import Machine
 from curio_ray.plan.memory import GIB, MemoryPart
 from curio_ray.plan.models import Source
@@ -28,6 +29,7 @@ def check_plan(plan: Plan, machine: Machine) -> None:
         *_quality_problems(plan),
         *_context_problems(plan),
         *_cache_problems(plan),
+        *evaluation_problems(plan),
     ]
     if plan.config.cluster.address is None:
         problems += [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from curio_ray.config.servers import RolesConfig
+from curio_ray.dialogue import User
 from curio_ray.tasks.base import ReadingPrompt, Split, Task
 
 # What a chat template puts around a message, and a transcript around an utterance.
@@ -35,15 +36,34 @@ def longest_context(role: str, task: Task, roles: RolesConfig, count: CountToken
     The bound takes every sampled message at its `max_tokens`, and the longest prompts of the first
     `_CONSIDERED_USERS` users of each split.
     """
-    said = task.max_turns * (roles.policy.max_tokens + _MARKS)
-    said += task.max_turns * (roles.environment.max_tokens + _MARKS)
-    return said + max(_prompt(role, task, count))
+    return _said(task, roles) + max(_prompt(role, task, count))
+
+
+def longest_comparison(task: Task, roles: RolesConfig, count: CountTokens) -> int:
+    """The same bound for a judge who reads two dialogues; the task must tell how to compare."""
+    users = _considered_users(task)
+    openings = _longest([[task.opening(user)] for user in users])
+    opening = max(count(text) for (text,) in openings) + _MARKS
+    prompts = {prompt for user in users for prompt in task.comparison_prompts(user).values()}
+    texts = _longest((each.instruction, *each.headings, each.question) for each in prompts)
+    names = {name for each in prompts for name in (each.policy_name, each.user_name)}
+    lines = (2 * task.max_turns + 1) * max(count(f"{name}:") for name in names)
+    around = max(sum(count(text) for text in parts) for parts in texts) + 4 * _MARKS
+    return around + 2 * (_said(task, roles) + opening + lines)
+
+
+def _said(task: Task, roles: RolesConfig) -> int:
+    return task.max_turns * (roles.policy.max_tokens + roles.environment.max_tokens + 2 * _MARKS)
+
+
+def _considered_users(task: Task) -> list[User]:
+    return [
+        user for split in get_args(Split) for user in islice(task.users(split), _CONSIDERED_USERS)
+    ]
 
 
 def _prompt(role: str, task: Task, count: CountTokens) -> list[int]:
-    users = [
-        user for split in get_args(Split) for user in islice(task.users(split), _CONSIDERED_USERS)
-    ]
+    users = _considered_users(task)
     if role == "policy":
         chats = [[each.content for each in task.policy_prompt(user)] for user in users]
         return [sum(count(text) + _MARKS for text in chat) for chat in _longest(chats)]

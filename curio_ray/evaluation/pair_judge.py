@@ -1,0 +1,111 @@
+"""A judge that reads two dialogues with the same user and says which is better."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from curio_ray.config import RunConfig
+from curio_ray.dialogue import Dialogue, User
+from curio_ray.errors import ConfigError, TemplateError
+from curio_ray.models.chat import ChatFormat
+from curio_ray.models.client import ServerClient
+from curio_ray.models.launch import ServerSet
+from curio_ray.models.reading import first_tokens, read_labels
+from curio_ray.tasks.base import ComparisonPrompt, Task
+
+
+class ComparisonFormat:
+    """A `ComparisonPrompt` in the token ids of one model.
+
+    Raises:
+        TemplateError: both labels begin with the same token.
+    """
+
+    def __init__(self, chat: ChatFormat, prompt: ComparisonPrompt) -> None:
+        self._chat = chat
+        self._prompt = prompt
+        self._before, self._after = chat.single_message_parts()
+        self.label_ids = first_tokens(chat, "", prompt.labels)
+
+    def prompt_ids(self, opening: str, first: Dialogue, second: Dialogue) -> list[int]:
+        """The whole prompt, with the dialogues in this order."""
+        prompt = self._prompt
+        lines = [prompt.instruction]
+        for heading, dialogue in zip(prompt.headings, (first, second), strict=True):
+            lines += [heading, f"{prompt.user_name}: {opening}"]
+            names = {"policy": prompt.policy_name, "user": prompt.user_name}
+            lines += [f"{names[turn.speaker]}: {turn.text}" for turn in dialogue.turns]
+        text = "\n".join([*lines, prompt.question])
+        return [*self._before, *self._chat.encode(text), *self._after]
+
+
+class PairJudge:
+    """The model of `evaluation.judge`, which compares by the task's criteria.
+
+    Raises:
+        ConfigError: the model cannot tell the task's labels apart.
+    """
+
+    def __init__(self, server: str, config: RunConfig, task: Task) -> None:
+        self._server = server
+        self._in_flight = config.rollout.dialogues_in_flight
+        self._task = task
+        self._chat = ChatFormat.load(config.servers[server].model)
+        try:
+            self._formats(task.users("held_out")[0])
+        except TemplateError as error:
+            raise ConfigError(
+                f"evaluation.judge.server: '{server}' cannot compare dialogues of this task: "
+                f"{error}; name the server of a model that knows the labels, or leave "
+                "evaluation.judge out to compare by the reward model's verdicts"
+            ) from error
+
+    def compare(
+        self, first: Sequence[Dialogue], second: Sequence[Dialogue], servers: ServerSet
+    ) -> dict[str, np.ndarray]:
+        """By criterion, the chances [users, 2] that the first policy's dialogue is better.
+
+        Column 0 is where it was shown first, column 1 where it was shown second.
+
+        Raises:
+            CurioError: the server failed.
+        """
+        return asyncio.run(self._compare_all(list(zip(first, second, strict=True)), servers))
+
+    async def _compare_all(
+        self, pairs: list[tuple[Dialogue, Dialogue]], servers: ServerSet
+    ) -> dict[str, np.ndarray]:
+        client = servers.client(self._server)
+        slots = asyncio.Semaphore(self._in_flight)
+
+        async def compare(pair: tuple[Dialogue, Dialogue]) -> dict[str, tuple[float, float]]:
+            async with slots:
+                return await self._compare(client, *pair)
+
+        try:
+            found = await asyncio.gather(*(compare(pair) for pair in pairs))
+        finally:
+            await client.close()
+        return {name: np.array([each[name] for each in found]) for name in found[0]}
+
+    async def _compare(
+        self, client: ServerClient, first: Dialogue, second: Dialogue
+    ) -> dict[str, tuple[float, float]]:
+        opening = self._task.opening(first.user)
+        chances = {}
+        for name, form in self._formats(first.last_user).items():
+            there, back = await asyncio.gather(
+                *(
+                    read_labels(client, form.prompt_ids(opening, *order), form.label_ids, first.id)
+                    for order in ((first, second), (second, first))
+                )
+            )
+            chances[name] = (float(there[0]), float(back[1]))
+        return chances
+
+    def _formats(self, user: User) -> Mapping[str, ComparisonFormat]:
+        prompts = self._task.comparison_prompts(user)
+        return {name: ComparisonFormat(self._chat, prompt) for name, prompt in prompts.items()}
