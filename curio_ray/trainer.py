@@ -18,7 +18,7 @@ from curio_ray.dialogue import Dialogue
 from curio_ray.errors import CheckpointError
 from curio_ray.evaluation.checkpoint import POLICY_FOLDER
 from curio_ray.evaluation.held_out import hold_out, split_metrics
-from curio_ray.evaluation.measures import dialogue_metrics
+from curio_ray.evaluation.measures import dialogue_metrics, stalled_share
 from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.learner.batch import (
     SequenceScore,
@@ -124,6 +124,7 @@ class Trainer:
             "dialogues": self.dialogues,
             "dialogues_per_second": len(dialogues) / sum(clock.seconds.values()),
             **dialogue_metrics(dialogues, self.task),
+            **self._stalled(dialogues),
             **log_prob_differences(sequences, scores),
             **learned,
             "retries": batch.retries,
@@ -219,6 +220,11 @@ class Trainer:
             self.config.weights,
         )
 
+    def _stalled(self, dialogues: list[Dialogue]) -> dict[str, float]:
+        if self.config.rollout.stall is None:
+            return {}
+        return {"stalled": stalled_share(dialogues)}
+
     def _options(self) -> RolloutOptions:
         rollout = self.config.rollout
         return RolloutOptions(
@@ -227,6 +233,7 @@ class Trainer:
             attempts=rollout.attempts,
             in_flight=rollout.dialogues_in_flight,
             deadline_s=rollout.dialogue_deadline_s,
+            stall=rollout.stall,
             beliefs_before_replies=self.config.rewards.intrinsic.attribution == "reply",
             quality=tuple(self.config.rewards.quality),
         )

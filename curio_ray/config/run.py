@@ -29,6 +29,15 @@ class TaskConfig(Section):
     """The task's own fields."""
 
 
+class StallConfig(Section):
+    """When a training dialogue is cut short since its belief no longer moves."""
+
+    exchanges: Positive = 2
+    """Exchanges in a row that must move the belief too little."""
+    change: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """The total variation distance from which on a belief has moved."""
+
+
 class RolloutConfig(Section):
     """How dialogues are held."""
 
@@ -40,6 +49,8 @@ class RolloutConfig(Section):
     """Tries per dialogue before another takes its place."""
     dialogue_deadline_s: Seconds = 300
     """Seconds within which a dialogue must be over."""
+    stall: StallConfig | None = None
+    """When the policy gets its last turn early; by default never. Training only."""
 
 
 class TrainingConfig(Section):

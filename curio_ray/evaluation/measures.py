@@ -50,6 +50,11 @@ def _belief_in_true_type(dialogue: Dialogue) -> np.ndarray:
     return accuracy(dialogue.beliefs(), dialogue.true_types())
 
 
+def stalled_share(dialogues: Sequence[Dialogue]) -> float:
+    """Share of dialogues that were cut short because the belief no longer moved."""
+    return float(np.mean([dialogue.stalled for dialogue in dialogues]))
+
+
 def success_by_turn(dialogues: Sequence[Dialogue]) -> list[float]:
     """Share of dialogues that had succeeded by each policy turn; the last is the success rate.
 

@@ -12,16 +12,26 @@ from curio_ray.tasks.base import Message
 
 
 class EnvironmentSession:
-    """A simulated user in one dialogue; its context only grows."""
+    """A simulated user in one dialogue; its context only grows while its persona stays."""
 
     def __init__(
         self, model: EnvironmentModel, persona: str, opening: str, dialogue_id: str
     ) -> None:
         self._model = model
-        self._start = [Message("system", persona), Message("assistant", opening)]
+        self._persona = persona
+        self._said = [Message("assistant", opening)]
+        self._announcement = ""
         self._dialogue_id = dialogue_id
         self._context: list[int] = []
         self._last_reply: list[int] = []
+
+    def become(self, persona: str, announcement: str = "") -> None:
+        """Be someone else from the next reply on, which begins with `announcement`.
+
+        What was said stays; the context is opened anew with the new persona before it.
+        """
+        self._persona, self._announcement = persona, announcement
+        self._context = []
 
     async def reply(self, utterance: str, seed: int) -> str:
         """What the user answers.
@@ -30,10 +40,12 @@ class EnvironmentSession:
             RolloutError: the environment model said nothing.
         """
         chat = self._model.chat
+        self._said.append(Message("user", utterance))
         if self._context:
             self._context.extend(chat.reply_suffix(self._last_reply, utterance))
         else:
-            self._context = chat.open([*self._start, Message("user", utterance)])
+            self._context = chat.open([Message("system", self._persona), *self._said])
+        self._context.extend(chat.encode(self._announcement))
         request = GenerateRequest(
             prompt_ids=list(self._context),
             max_tokens=self._model.max_tokens,
@@ -42,11 +54,13 @@ class EnvironmentSession:
             seed=seed,
         )
         result = await self._model.client.generate(request, routing_key=self._dialogue_id)
-        text = chat.decode(result.token_ids)
+        text = f"{self._announcement} {chat.decode(result.token_ids)}".strip()
         if not text:
             raise RolloutError("the environment model answered with empty text")
         self._last_reply = result.token_ids
         self._context.extend(result.token_ids)
+        self._said.append(Message("assistant", text))
+        self._announcement = ""
         return text
 
 

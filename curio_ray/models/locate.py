@@ -7,7 +7,7 @@ from pathlib import Path
 from curio_ray.errors import ConfigError
 
 POCKET_PREFIX = "pocket:"
-POCKET_MODELS = ("policy", "world")
+POCKET_MODELS = ("policy", "world", "changing_world")
 
 
 def locate_model(name: str) -> str:

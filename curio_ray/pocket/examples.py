@@ -35,13 +35,22 @@ class ChatExample:
         """Append a message to the model."""
         self._example.token_ids.extend(self._renderer.message(Message("user", text)))
 
-    def speak(self, text: str, learned: bool = True, alternatives: Sequence[str] = ()) -> None:
+    def speak(
+        self,
+        text: str,
+        learned: bool = True,
+        alternatives: Sequence[str] = (),
+        given: str = "",
+    ) -> None:
         """Append a message of the model.
 
         Where the text has one of the words in `alternatives`, all of them are equally right.
+        `given` are words put into the model's mouth: they begin the message and are not learned.
         """
         renderer, ids = self._renderer, self._example.token_ids
         ids.extend(renderer.generation_prompt)
+        if given:
+            ids.extend(renderer.text(given))
         spoken = renderer.message(Message("assistant", text))[len(renderer.generation_prompt) :]
         if learned:
             self._example.positions.extend(range(len(ids) - 1, len(ids) - 1 + len(spoken)))

@@ -8,14 +8,21 @@ from functools import partial
 import numpy as np
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from curio_ray.pocket.curriculum import Curriculum
+from curio_ray.pocket.changing_examples import (
+    changed_belief_example,
+    changed_environment_example,
+    changed_judgement_example,
+)
+from curio_ray.pocket.curriculum import LONGEST_CONVERSATION, Curriculum
 from curio_ray.pocket.network import build_network
 from curio_ray.pocket.policy_examples import demonstration, mapping_lesson
 from curio_ray.pocket.render import Renderer
 from curio_ray.pocket.train import Lesson, Schedule, train
+from curio_ray.pocket.world import ATTRIBUTES
 from curio_ray.pocket.world_examples import belief_example, environment_example, judgement_example
 
 WORLD_SCHEDULE = Schedule(steps=900)
+CHANGING_WORLD_SCHEDULE = Schedule(steps=300, learning_rate=1e-3, warmup_steps=20)
 POLICY_SCHEDULE = Schedule(steps=500)
 
 
@@ -37,6 +44,33 @@ def train_world(
 
     train(network, schedule, draw, curriculum)
     return network
+
+
+def train_changing_world(
+    world: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    seed: int,
+    schedule: Schedule = CHANGING_WORLD_SCHEDULE,
+) -> LlamaForCausalLM:
+    """Teach the trained world model, which is changed, that users change; returns it.
+
+    A part of the lessons is the old ones, so that nothing is forgotten.
+    """
+    renderer, size, longest = Renderer(tokenizer), len(ATTRIBUTES), LONGEST_CONVERSATION
+    generator = np.random.default_rng((seed, 12))
+
+    def draw() -> Sequence[Lesson]:
+        return [
+            [changed_environment_example(generator, renderer) for _ in range(12)]
+            + [environment_example(generator, renderer, size) for _ in range(4)],
+            [changed_belief_example(generator, renderer) for _ in range(24)]
+            + [belief_example(generator, renderer, longest) for _ in range(8)],
+            [changed_judgement_example(generator, renderer) for _ in range(4)]
+            + [judgement_example(generator, renderer, longest) for _ in range(4)],
+        ]
+
+    train(world, schedule, draw)
+    return world
 
 
 def train_policy(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from curio_ray.errors import ConfigError
 
-POCKET_MODELS = ("policy", "world")
+POCKET_MODELS = ("policy", "world", "changing_world")
 
 
 def pocket_model(name: str) -> Path:

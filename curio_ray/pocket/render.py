@@ -28,10 +28,10 @@ class Renderer:
         self._chat_format = ChatFormat(tokenizer, "the pocket tokenizer")
         self._reading_format = lru_cache(CACHED_TEXTS)(self._find_reading_format)
         self._utterance = lru_cache(CACHED_TEXTS)(self._render_utterance)
-        self._text = lru_cache(CACHED_TEXTS)(self._encode)
+        self.text = lru_cache(CACHED_TEXTS)(self._encode)
         self._marks = lru_cache(CACHED_TEXTS)(self._find_marks)
         whole = self._template("user", add_generation_prompt=True)
-        self.generation_prompt = self._text(whole.removeprefix(self._template("user")))
+        self.generation_prompt = self.text(whole.removeprefix(self._template("user")))
 
     def chat(self, messages: Sequence[Message]) -> list[int]:
         """The ids of finished messages, without a generation prompt."""
@@ -40,7 +40,7 @@ class Renderer:
     def message(self, message: Message) -> list[int]:
         """The ids of one finished message: opening mark, content, end mark."""
         before, after = self._marks(message.role)
-        return [*before, *self._text(message.content), *after]
+        return [*before, *self.text(message.content), *after]
 
     def reading(self, prompt: ReadingPrompt, utterances: Sequence[Utterance]) -> list[int]:
         """The ids after which the next token is a label."""
@@ -56,7 +56,7 @@ class Renderer:
         Raises:
             ValueError: the text is not one token.
         """
-        ids = self._text(word)
+        ids = self.text(word)
         if len(ids) != 1:
             raise ValueError(f"'{word}' is {len(ids)} tokens; a label must be one")
         return ids[0]
@@ -81,4 +81,4 @@ class Renderer:
 
     def _find_marks(self, role: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         before, after = self._template(role).split(_SENTINEL)
-        return self._text(before), self._text(after)
+        return self.text(before), self.text(after)

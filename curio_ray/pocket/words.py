@@ -8,6 +8,9 @@ from itertools import pairwise
 from curio_ray.pocket.world import ATTRIBUTES, STRATEGIES, Persona
 
 OPENING = "hello , what exercise fits me ?"
+# Background attributes whose value a user may state as the context: the weather, the mood.
+CONTEXTS = ("weather", "stress")
+CLOSING = "okay , you recommend ?"
 PUZZLED = "what ?"
 THANKS = "thanks ."
 MAX_QUESTIONS = 8
@@ -55,6 +58,11 @@ def question(attribute: str) -> str:
 def answer(attribute: str, value: str) -> str:
     """The user's statement of an attribute's value."""
     return f"{attribute} {value} ."
+
+
+def opening(context: str = "") -> str:
+    """The user's first words, with what the user says of the context behind them."""
+    return f"{OPENING} {context}".rstrip()
 
 
 def recommendation(strategy: str) -> str:

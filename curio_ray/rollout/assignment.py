@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from curio_ray.config.run import StallConfig
 from curio_ray.dialogue import Dialogue, User
 
 
@@ -27,6 +28,7 @@ class RolloutOptions:
     """How to hold dialogues.
 
     With `judged` the reward model reads each finished dialogue; otherwise the task's rule scores.
+    With `stall` a dialogue whose belief no longer moves goes on to the policy's last turn at once.
     With `beliefs_before_replies` the belief is also read after the policy's words alone.
     `quality` names the task's quality terms by which the reward model judges each policy turn.
     """
@@ -37,6 +39,7 @@ class RolloutOptions:
     in_flight: int
     deadline_s: float
     beliefs_before_replies: bool = False
+    stall: StallConfig | None = None
     quality: tuple[str, ...] = ()
 
 

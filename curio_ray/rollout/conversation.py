@@ -1,7 +1,9 @@
 """One dialogue from its opening to its end, as a coroutine.
 
 Policy and user strictly alternate; beliefs are asked for as soon as an exchange is complete and
-awaited when the dialogue is over, so they delay no turn.
+awaited when the dialogue is over, so they delay no turn. So are the quality terms, which are asked
+for before the user replies: they are about the policy's words and not about what comes of them.
+Where a stalled belief is to end the dialogue, each exchange waits for its belief.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from collections.abc import Awaitable
 
 import numpy as np
 
-from curio_ray.dialogue import Dialogue, Turn
+from curio_ray.dialogue import Dialogue, Turn, User
 from curio_ray.errors import RolloutError
 from curio_ray.models.roles import Roles
-from curio_ray.rewards.streams import assign_task_reward
+from curio_ray.rewards.streams import assign_quality_rewards, assign_task_reward
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
+from curio_ray.rollout.stall import has_stalled
 from curio_ray.tasks.base import Task
 
 
@@ -47,44 +50,58 @@ class Conversation:
         group: asyncio.TaskGroup,
     ) -> None:
         user, self._id = assignment.user, assignment.dialogue_id
-        opening = task.opening(user)
+        self._opening = opening = task.opening(user)
         self._task, self._roles, self._options = task, roles, options
         self._assignment, self._attempt, self._group = assignment, attempt, group
         self._prompt_ids = roles.policy.chat.open(task.policy_prompt(user))
         self._environment = roles.environment.session(
-            task.environment_prompt(user), opening, self._id
+            task.environment_prompt(user.at(0)), opening, self._id
         )
         self._listener = roles.user_model.session(self._id, self._prompt_ids, opening)
-        self._judge = roles.reward_model.session(user, self._id) if options.judged else None
-        if self._judge is not None:
-            self._judge.hear("user", opening)
+        self._quality = roles.reward_model.quality_sessions(options.quality, self._id)
+        self._chances: dict[str, list[asyncio.Task[np.ndarray]]] = {
+            name: [] for name in options.quality
+        }
+        for session in self._quality.values():
+            session.hear("user", opening)
         self._turns: list[Turn] = []
+        self._stalled = False
         self._initial_belief = self._start(self._listener.ask())
         self._beliefs: list[tuple[Turn, asyncio.Task[np.ndarray]]] = []
 
     async def run(self) -> None:
-        """Let policy and user speak until the task says that it is over."""
+        """Let policy and user speak until the task says that it is over, or the belief stalls."""
         context = list(self._prompt_ids)
         for exchange in range(self._task.max_turns):
             utterance = await self._policy_speaks(context, exchange)
             context.extend(utterance.token_ids)
-            if exchange + 1 == self._task.max_turns or self._task.is_over(self._turns):
+            self._assess()
+            last = self._stalled or exchange + 1 == self._task.max_turns
+            if last or self._task.is_over(self._turns):
                 return
             if self._options.beliefs_before_replies:
                 self._believe(utterance)
             reply = await self._user_replies(utterance, exchange)
-            context.extend(reply.token_ids)
             self._believe(reply)
+            if exchange + 2 < self._task.max_turns and await self._belief_has_stalled():
+                self._ask_to_conclude(utterance, reply)
+            context.extend(reply.token_ids)
 
     def judge(self) -> asyncio.Task[np.ndarray] | None:
-        """Ask the reward model for its verdict, where it is to judge."""
-        return None if self._judge is None else self._start(self._judge.ask())
+        """Ask the reward model for its verdict on the user of the end, where it is to judge."""
+        if not self._options.judged:
+            return None
+        judge = self._roles.reward_model.session(self._last_user(), self._id)
+        judge.hear("user", self._opening)
+        for turn in self._turns:
+            judge.hear(turn.speaker, turn.text)
+        return self._start(judge.ask())
 
     def record(self, verdict: np.ndarray | None) -> Dialogue:
         """The finished dialogue; every belief must have arrived."""
         for turn, belief in self._beliefs:
             turn.belief = belief.result()
-        rule = self._task.rule_score(self._assignment.user, self._turns)
+        rule = self._task.rule_score(self._last_user(), self._turns)
         judged = None if verdict is None else float(verdict[1])
         score = judged if judged is not None else rule
         if score is None:
@@ -97,8 +114,11 @@ class Conversation:
             initial_belief=self._initial_belief.result(),
             success=(score if rule is None else rule) > 0.5,
             attempts=self._attempt,
+            stalled=self._stalled,
         )
         assign_task_reward(dialogue, score)
+        for name, chances in self._chances.items():
+            assign_quality_rewards(dialogue, name, [float(each.result()[1]) for each in chances])
         return dialogue
 
     async def _policy_speaks(self, context: list[int], exchange: int) -> Turn:
@@ -112,16 +132,52 @@ class Conversation:
         return turn
 
     async def _user_replies(self, utterance: Turn, exchange: int) -> Turn:
+        self._change_user(exchange)
         text = await self._environment.reply(utterance.text, self._seed(2 * exchange + 1))
         turn = Turn("user", text, self._roles.policy.chat.reply_suffix(utterance.token_ids, text))
         self._add(turn)
         return turn
 
+    async def _belief_has_stalled(self) -> bool:
+        stall = self._options.stall
+        if stall is None:
+            return False
+        after = [belief for turn, belief in self._beliefs if turn.speaker == "user"]
+        beliefs = [await belief for belief in (self._initial_belief, *after)]
+        return has_stalled(beliefs, stall.exchanges, stall.change)
+
+    def _ask_to_conclude(self, utterance: Turn, reply: Turn) -> None:
+        """Make the policy's next turn its last; the user's reply ends with asking for it."""
+        self._stalled = True
+        closing = self._task.closing_words()
+        if not closing:
+            return
+        reply.text = f"{reply.text} {closing}"
+        reply.token_ids = self._roles.policy.chat.reply_suffix(utterance.token_ids, reply.text)
+        for session in self._quality.values():
+            session.hear("user", closing)
+
+    def _change_user(self, exchanges: int) -> None:
+        """Let the simulated user become whom its changes make it after so many exchanges."""
+        user = self._assignment.user
+        for change in user.changes:
+            if change.after == exchanges:
+                persona = self._task.environment_prompt(user.at(exchanges))
+                self._environment.become(persona, change.announcement)
+
+    def _last_user(self) -> User:
+        return self._assignment.user.at((len(self._turns) - 1) // 2)
+
     def _add(self, turn: Turn) -> None:
         self._turns.append(turn)
         self._listener.hear(turn)
-        if self._judge is not None:
-            self._judge.hear(turn.speaker, turn.text)
+        for session in self._quality.values():
+            session.hear(turn.speaker, turn.text)
+
+    def _assess(self) -> None:
+        """Ask how good the policy's last turn is, without waiting for it."""
+        for name, session in self._quality.items():
+            self._chances[name].append(self._start(session.ask()))
 
     def _believe(self, turn: Turn) -> None:
         """Ask for the belief after a turn, without waiting for it."""

@@ -139,6 +139,10 @@ class Task(ABC):
         """How the policy names the user's type, the labels in the order of `user_types`."""
         return None
 
+    def closing_words(self) -> str:
+        """What the user adds to a reply where the policy's next turn is its last, ahead of time."""
+        return ""
+
     def question_topic(self, text: str) -> str | None:
         """What the policy's words ask about; None where they ask nothing or no rule can tell."""
         return None

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
-import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from curio_ray.config.base import Positive, Section
 from curio_ray.dialogue import Turn, User
 from curio_ray.pocket import words
 from curio_ray.pocket.prompts import USER_MODEL_PROMPT, reward_model_prompt
-from curio_ray.pocket.world import (
-    ATTRIBUTES,
-    RELEVANT,
-    STRATEGIES,
-    draw_persona,
-    ideal_strategy,
-)
+from curio_ray.pocket.world import RELEVANT, STRATEGIES
 from curio_ray.tasks.base import (
     ComparisonPrompt,
     Message,
@@ -27,17 +20,42 @@ from curio_ray.tasks.base import (
     Split,
     Task,
 )
+from curio_ray.tasks.exercise_users import (
+    Changes,
+    draw_users,
+    persona_key,
+    stated_context,
+    with_changes,
+)
 from curio_ray.tasks.judging import comparison_prompts
 
 MAX_USERS = 100_000
 
 
 class ExerciseOptions(Section):
-    """`task.options`: `questions` counts the turns before the recommendation."""
+    """`task.options`: `questions` counts the turns before the recommendation.
+
+    With `changes` each user becomes someone of another type: silently (`switch`) or as a stated
+    context changes (`context`). `switch_after` is the first and the last exchange after which
+    that may happen.
+    """
 
     train_users: Annotated[Positive, Field(le=MAX_USERS)] = 200
     held_out_users: Annotated[Positive, Field(le=MAX_USERS)] = 256
     questions: Annotated[Positive, Field(le=words.MAX_QUESTIONS)] = 5
+    changes: Changes = "none"
+    switch_after: tuple[Positive, Positive] = (2, 4)
+
+    @model_validator(mode="after")
+    def _changes_fit_the_dialogue(self) -> ExerciseOptions:
+        first, last = self.switch_after
+        if self.changes != "none" and not first <= last < self.questions:
+            raise ValueError(
+                f"switch_after: a user cannot change after exchange {first} to {last} of "
+                f"{self.questions} and be asked again; write [first, last] with first <= last < "
+                "task.options.questions"
+            )
+        return self
 
 
 class ExerciseTask(Task):
@@ -55,10 +73,14 @@ class ExerciseTask(Task):
     def __init__(self, seed: int, **options: object) -> None:
         self.options = ExerciseOptions.model_validate(options)
         self.max_turns = self.options.questions + 1
-        held_out = _draw_users("held_out", self.options.held_out_users, (seed, 1), taken=set())
-        taken = {_key(user.persona) for user in held_out}
-        train = _draw_users("train", self.options.train_users, (seed, 0), taken)
-        self._users: dict[Split, tuple[User, ...]] = {"train": train, "held_out": held_out}
+        held_out = draw_users("held_out", self.options.held_out_users, (seed, 1), taken=set())
+        taken = {persona_key(user.persona) for user in held_out}
+        train = draw_users("train", self.options.train_users, (seed, 0), taken)
+        changes, after = self.options.changes, self.options.switch_after
+        self._users: dict[Split, tuple[User, ...]] = {
+            "train": with_changes(train, changes, after, (seed, 2)),
+            "held_out": with_changes(held_out, changes, after, (seed, 3)),
+        }
 
     def users(self, split: Split) -> Sequence[User]:
         """All users of a split, in a fixed order."""
@@ -76,8 +98,8 @@ class ExerciseTask(Task):
         return words.persona_instruction(user.persona)
 
     def opening(self, user: User) -> str:
-        """The same for every user: it tells nothing."""
-        return words.OPENING
+        """The same for every user: it tells nothing but the context, where one is stated."""
+        return words.opening(stated_context(user))
 
     def user_model_prompt(self) -> ReadingPrompt:
         """Which strategy fits, judged by the user's words alone."""
@@ -108,6 +130,10 @@ class ExerciseTask(Task):
         """1 if the policy's last turn recommends the ideal strategy and no other, else 0."""
         recommended = words.recommended_strategies(_last_policy_text(turns))
         return float(recommended == {STRATEGIES[user.type_index]})
+
+    def closing_words(self) -> str:
+        """The question for the recommendation."""
+        return words.CLOSING
 
     def question_topic(self, text: str) -> str | None:
         """The first attribute named."""
