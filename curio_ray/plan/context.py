@@ -36,7 +36,7 @@ def longest_context(role: str, task: Task, roles: RolesConfig, count: CountToken
     The bound takes every sampled message at its `max_tokens`, and the longest prompts of the first
     `_CONSIDERED_USERS` users of each split.
     """
-    return _said(task, roles) + max(_prompt(role, task, count))
+    return _said(task, roles, count) + max(_prompt(role, task, count))
 
 
 def longest_comparison(task: Task, roles: RolesConfig, count: CountTokens) -> int:
@@ -49,11 +49,16 @@ def longest_comparison(task: Task, roles: RolesConfig, count: CountTokens) -> in
     names = {name for each in prompts for name in (each.policy_name, each.user_name)}
     lines = (2 * task.max_turns + 1) * max(count(f"{name}:") for name in names)
     around = max(sum(count(text) for text in parts) for parts in texts) + 4 * _MARKS
-    return around + 2 * (_said(task, roles) + opening + lines)
+    return around + 2 * (_said(task, roles, count) + opening + lines)
 
 
-def _said(task: Task, roles: RolesConfig) -> int:
-    return task.max_turns * (roles.policy.max_tokens + roles.environment.max_tokens + 2 * _MARKS)
+def _said(task: Task, roles: RolesConfig, count: CountTokens) -> int:
+    exchange = roles.policy.max_tokens + roles.environment.max_tokens + 2 * _MARKS
+    announced = _longest(
+        [change.announcement for change in user.changes] for user in _considered_users(task)
+    )
+    added = max(sum(count(text) for text in texts) for texts in announced)
+    return task.max_turns * exchange + count(task.closing_words()) + added
 
 
 def _considered_users(task: Task) -> list[User]:
@@ -68,7 +73,11 @@ def _prompt(role: str, task: Task, count: CountTokens) -> list[int]:
         chats = [[each.content for each in task.policy_prompt(user)] for user in users]
         return [sum(count(text) + _MARKS for text in chat) for chat in _longest(chats)]
     if role == "environment":
-        chats = [[task.environment_prompt(user), task.opening(user)] for user in users]
+        chats = [
+            [task.environment_prompt(person), task.opening(user)]
+            for user in users
+            for person in (user.at(0), *(user.at(change.after) for change in user.changes))
+        ]
         return [sum(count(text) + _MARKS for text in chat) for chat in _longest(chats)]
     openings = _longest([[task.opening(user)] for user in users])
     opening = max(count(text) for (text,) in openings) + _MARKS
