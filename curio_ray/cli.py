@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 import curio_ray
+from curio_ray.commands.calibrate import calibrate
 from curio_ray.commands.check import check_config, count_users
 from curio_ray.commands.judge import judge
 from curio_ray.commands.options import (
@@ -67,6 +68,7 @@ pocket_app = typer.Typer(help="The small models that ship with the package.", no
 app.add_typer(pocket_app, name="pocket")
 app.command()(sft)
 app.command()(judge)
+app.command()(calibrate)
 app.command(name="plan")(show_plan)
 
 
@@ -198,7 +200,7 @@ def compare(
 
 @pocket_app.command()
 def build(
-    output: Annotated[Path, typer.Option(help="Where to write both models.")] = Path("pocket"),
+    output: Annotated[Path, typer.Option(help="Where to write the models.")] = Path("pocket"),
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Rebuild the packaged models: tokenizer, data, training, model card."""

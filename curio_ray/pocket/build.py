@@ -11,9 +11,11 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from curio_ray.pocket.card import model_card
+from curio_ray.pocket.evaluate_changing_world import evaluate_changing_world
 from curio_ray.pocket.evaluate_policy import evaluate_policy
 from curio_ray.pocket.evaluate_world import evaluate_world
-from curio_ray.pocket.lessons import train_policy, train_world
+from curio_ray.pocket.lessons import train_changing_world, train_policy, train_world
+from curio_ray.pocket.locate import POCKET_MODELS
 from curio_ray.pocket.render import Renderer
 from curio_ray.pocket.tokenizer import build_tokenizer
 from curio_ray.pocket.world import majority_share
@@ -26,7 +28,7 @@ TASK_SEED = 0
 
 
 def build(output: Path, seed: int = 0, threads: int = 1) -> None:
-    """Train both models and write `policy/`, `world/` and the card into `output`.
+    """Train all models and write `policy/`, `world/`, `changing_world/` and the card to `output`.
 
     Existing models there are replaced, each only when the new one is complete.
     """
@@ -35,7 +37,16 @@ def build(output: Path, seed: int = 0, threads: int = 1) -> None:
     for name, train in (("policy", train_policy), ("world", train_world)):
         logger.info("training pocket:%s", name)
         save_model(train(tokenizer, seed), tokenizer, output / name)
+    build_changing_world(output, seed)
     write_card(output, seed)
+
+
+def build_changing_world(output: Path, seed: int) -> None:
+    """Teach the world model in `output` that users change, and write `changing_world/`."""
+    logger.info("training pocket:changing_world")
+    tokenizer = build_tokenizer()
+    network = train_changing_world(load_model(output / "world").train(), tokenizer, seed)
+    save_model(network, tokenizer, output / "changing_world")
 
 
 def save_model(network: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -56,9 +67,14 @@ def write_card(output: Path, seed: int) -> None:
     users = ExerciseTask(TASK_SEED).users("held_out")
     tokenizer = build_tokenizer()
     renderer = Renderer(tokenizer)
-    policy, world = (load_model(output / name) for name in ("policy", "world"))
+    policy, world, changing_world = (load_model(output / name) for name in POCKET_MODELS)
     card = model_card(
         world=evaluate_world(world, renderer, users, seed),
+        changing_world=evaluate_world(changing_world, renderer, users, seed),
+        changes=tuple(
+            evaluate_changing_world(network, renderer, users, seed)
+            for network in (world, changing_world)
+        ),
         policy=evaluate_policy(policy, renderer, users, seed),
         parameters=world.num_parameters(),
         words=len(tokenizer),

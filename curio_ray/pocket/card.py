@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from string import Template
 
+from curio_ray.pocket.evaluate_changing_world import ChangingFigures
 from curio_ray.pocket.evaluate_policy import PolicyFigures
 from curio_ray.pocket.evaluate_world import WorldFigures
 
 _CARD = Template(
     """# Pocket models
 
-Two Llama models of $parameters parameters each (4 layers, 128 wide, float32, a word-level
+Three Llama models of $parameters parameters each (4 layers, 128 wide, float32, a word-level
 tokenizer of $words words), made by `curio pocket build --seed $seed`. They exist to watch the
 algorithm work on two CPU cores. They know nothing outside the pocket world (`docs/pocket.md`).
 
@@ -34,6 +35,27 @@ attributes the user told (with up to three background answers, and something odd
 $beliefs
 
 Expected calibration error of the likeliest type, ten bins: $calibration.
+
+## `changing_world`: the same roles, with users who change
+
+`world`, trained further on dialogues in which the persona of the prompt contradicts earlier
+replies, and on transcripts in which the latest answer counts. After a change to a persona with
+another ideal exercise, with questions that the former persona had answered:
+
+| what | `world` | `changing_world` |
+|---|---|---|
+| replies true to the new persona, greedy | $old_after | $new_after |
+| the same where the user states the change of context first | $old_announced | $new_announced |
+| belief: total variation from the posterior of the latest answers | $old_distance | $new_distance |
+
+On users who do not change:
+
+| what | `world` | `changing_world` |
+|---|---|---|
+| replies true to the persona | $true_answers | $new_true_answers |
+| replies as the rule has them to odd utterances | $odd | $new_odd |
+| right verdicts of the reward model | $judgements | $new_judgements |
+| mean KL(posterior, belief), nats, 0 to 5 relevant answers | $divergences | $new_divergences |
 
 ## `policy`: the start of training
 
@@ -59,6 +81,8 @@ more than 9 turns were not trained on. All text is lower-case, words and marks s
 
 def model_card(
     world: WorldFigures,
+    changing_world: WorldFigures,
+    changes: tuple[ChangingFigures, ...],
     policy: PolicyFigures,
     parameters: int,
     words: int,
@@ -67,7 +91,8 @@ def model_card(
     seed: int,
     task_seed: int,
 ) -> str:
-    """The card in Markdown."""
+    """The card in Markdown; `changes` are the figures of `world` and of `changing_world`."""
+    before, after = changes
     rows = [
         f"| {level.relevant_answers} | {level.divergence:.4f} | {level.accuracy:.3f} "
         f"| {level.best_accuracy:.3f} |"
@@ -83,9 +108,24 @@ def model_card(
         odd=f"{world.right_odd_replies:.4f}",
         judgements=f"{world.right_judgements:.4f}",
         beliefs="\n".join(rows),
+        old_after=f"{before.true_answers:.4f}",
+        new_after=f"{after.true_answers:.4f}",
+        old_announced=f"{before.announced_answers:.4f}",
+        new_announced=f"{after.announced_answers:.4f}",
+        old_distance=f"{before.belief_distance:.4f}",
+        new_distance=f"{after.belief_distance:.4f}",
+        new_true_answers=f"{changing_world.true_answers:.4f}",
+        new_odd=f"{changing_world.right_odd_replies:.4f}",
+        new_judgements=f"{changing_world.right_judgements:.4f}",
+        divergences=_mean_divergence(world),
+        new_divergences=_mean_divergence(changing_world),
         calibration=f"{world.calibration_error:.4f}",
         success=f"{policy.success:.3f}",
         majority=f"{majority:.3f}",
         relevant=f"{policy.relevant_questions:.3f}",
         told=f"{policy.success_when_told:.3f}",
     )
+
+
+def _mean_divergence(world: WorldFigures) -> str:
+    return f"{sum(level.divergence for level in world.beliefs) / len(world.beliefs):.4f}"

@@ -28,5 +28,5 @@ def pocket_model(name: str) -> Path:
 
 
 def assets_folder() -> Path:
-    """The folder of both packaged models and their card."""
+    """The folder of the packaged models and their card."""
     return Path(__file__).parent / "assets"

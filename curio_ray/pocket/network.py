@@ -1,4 +1,4 @@
-"""The shape of both pocket models: a Llama of 0.9 million parameters."""
+"""The shape of all pocket models: a Llama of 0.9 million parameters."""
 
 from __future__ import annotations
 
