@@ -1,0 +1,117 @@
+"""Every config that ships can be planned, without the models and without a hub."""
+
+from pathlib import Path
+
+import pytest
+
+from curio_ray.config import load_config
+from curio_ray.models.locate import locate_model
+from curio_ray.plan import Machine, Plan, check_plan, make_plan
+from curio_ray.plan.devices import GPUS
+from curio_ray.plan.gpu_memory import gpu_needs, gpu_problems
+from curio_ray.plan.throughput import estimate_throughput
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+ON_GPUS = {
+    "exercise_gemma": 8,
+    "education_gemma": 8,
+    "exercise_qwen": 8,
+    "education_qwen": 8,
+    "education_32_gpus": 32,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+
+
+def plan_of(name: str, *overrides: str) -> Plan:
+    return make_plan(load_config(CONFIGS / f"{name}.yaml", overrides))
+
+
+@pytest.mark.parametrize("name", ON_GPUS)
+def test_a_gpu_config_works_on_the_gpus_that_it_names(name):
+    plan = plan_of(name)
+    check_plan(plan, Machine(available_bytes=0, cores=1, gpus=0))
+    assert list(gpu_problems(plan, GPUS["H100"])) == []
+    assert list(gpu_problems(plan, GPUS["A100-80G"])) == []
+
+
+@pytest.mark.parametrize(("name", "gpus"), ON_GPUS.items())
+def test_a_gpu_config_asks_for_the_gpus_that_it_names(name, gpus):
+    assert plan_of(name).gpus == gpus
+
+
+@pytest.mark.parametrize("name", ON_GPUS)
+def test_the_longest_contexts_of_a_gpu_config_fit_by_estimate(name):
+    plan = plan_of(name)
+    for role, context in plan.contexts.items():
+        server = plan.config.servers[getattr(plan.config.roles, role).server]
+        assert context.tokens <= server.max_model_len
+
+
+@pytest.mark.parametrize("name", ON_GPUS)
+def test_every_model_of_a_gpu_config_has_a_known_size(name):
+    assert all(model.size is not None for model in plan_of(name).models.values())
+
+
+@pytest.mark.parametrize("name", ON_GPUS)
+def test_a_dialogue_can_end_before_its_deadline_by_estimate(name):
+    plan = plan_of(name)
+    speed = estimate_throughput(plan, GPUS["A100-80G"])
+    rollout = plan.config.rollout
+    waiting_s = rollout.runners * rollout.dialogues_in_flight / speed.dialogues
+    assert waiting_s < rollout.dialogue_deadline_s
+
+
+def test_the_config_of_smollm2_fits_a_machine_of_twelve_gib():
+    models = [f"servers.{name}.model={SMOLLM2}" for name in ("policy", "world")]
+    check_plan(plan_of("smollm2", *models), Machine(12 * 2**30, cores=2, gpus=0))
+
+
+def test_the_config_of_smollm2_says_what_is_missing_before_its_model_is_made():
+    with pytest.raises(Exception, match=r"models/smollm2-135m: there is no such folder"):
+        plan_of("smollm2")
+
+
+def test_a_larger_model_than_the_gpu_is_named_by_its_field():
+    plan = plan_of("education_gemma")
+    assert any(line.startswith("servers.user_model:") for line in gpu_problems(plan, GPUS["L4"]))
+
+
+def test_tensor_parallelism_divides_the_weights_of_a_gpu():
+    needs = {need.holder: need for need in gpu_needs(plan_of("education_32_gpus"))}
+    undivided = plan_of("education_32_gpus", "servers.user_model.tensor_parallel=1")
+    alone = {need.holder: need for need in gpu_needs(undivided)}
+    assert needs["server user_model"].weights * 4 == pytest.approx(
+        alone["server user_model"].weights
+    )
+
+
+def test_more_replicas_give_more_dialogues_per_second():
+    def dialogues(replicas: int) -> float:
+        plan = plan_of(
+            "education_gemma",
+            f"servers.user_model.replicas={replicas}",
+            "rollout.dialogues_in_flight=4096",
+        )
+        speeds = estimate_throughput(plan, GPUS["H100"]).servers
+        return next(each.dialogues for each in speeds if each.server == "user_model")
+
+    assert dialogues(4) == pytest.approx(2 * dialogues(2), rel=0.2)
+
+
+def test_configs_name_no_server_that_no_role_uses():
+    for path in CONFIGS.glob("*.yaml"):
+        config = load_config(path)
+        roles = config.roles
+        used = {roles.policy.server, roles.environment.server, roles.reward_model.server}
+        assert set(config.servers) == used | set(roles.user_model.servers), path.name
+
+
+def test_the_pocket_models_are_still_read_from_their_folders():
+    plan = plan_of("pocket")
+    assert plan.models["policy"].folder == Path(locate_model("pocket:policy"))
