@@ -120,15 +120,23 @@ def overconfidence(dialogues: Sequence[Dialogue]) -> float:
 
 
 def calibration_error(dialogues: Sequence[Dialogue]) -> float:
-    """Expected calibration error of the last belief, over ten bins of confidence of equal width.
+    """Expected calibration error of the last belief."""
+    return expected_calibration_error(*_confidence(dialogues))
 
-    The mean, over dialogues, of the gap between the mean confidence and the accuracy of their
-    bin. Source: Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599.
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """The mean gap of confidence and accuracy over ten bins of confidence of equal width.
+
+    A bin counts by its share of the beliefs. Source: Guo et al., On Calibration of Modern Neural
+    Networks, arXiv 1706.04599.
+
+    Args:
+        confidence: the largest entry of each belief, [beliefs].
+        correct: whether it is the true type's, [beliefs].
     """
-    confidence, correct = _confidence(dialogues)
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     gaps = np.bincount(bins, confidence - correct, minlength=CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(dialogues))
+    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def _confidence(dialogues: Sequence[Dialogue]) -> tuple[np.ndarray, np.ndarray]:

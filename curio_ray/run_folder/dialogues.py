@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curio_ray.dialogue import Change, Dialogue, Turn, User
+from curio_ray.errors import CheckpointError
+from curio_ray.run_folder.checkpoints import iteration_of
 
 _BELIEF = pa.list_(pa.float64())
 _TURN = pa.struct(
@@ -63,6 +65,19 @@ def write_dialogues(path: Path, dialogues: Iterable[Dialogue]) -> None:
 def read_dialogues(path: Path) -> list[Dialogue]:
     """The dialogues as they were written; beliefs come back as float64 arrays."""
     return [_dialogue(row) for row in pq.read_table(path, schema=SCHEMA).to_pylist()]
+
+
+def read_newest_dialogues(folder: Path, iterations: int) -> list[Dialogue]:
+    """The dialogues of the newest iterations in a run's folder of dialogues.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    files = [file for file in folder.glob("*.parquet") if iteration_of(file) is not None]
+    if not files:
+        raise CheckpointError(f"{folder}: holds no dialogues; train the run first")
+    newest = sorted(files, key=lambda file: iteration_of(file) or 0)[-iterations:]
+    return [dialogue for file in newest for dialogue in read_dialogues(file)]
 
 
 def _row(dialogue: Dialogue) -> dict[str, Any]:
