@@ -60,6 +60,30 @@ BAD = {
         "rollout.runners=500",
         "cluster.cpus: the actors ask for ",
     ),
+    "quality term that the task lacks": (
+        "rewards.quality={informative: 0.1}",
+        "rewards.quality.informative: the task 'exercise' has no such quality term; it has none",
+    ),
+    "penalty without its free tokens": (
+        "rewards.penalties.length={weight: 0.1}",
+        "rewards.penalties.length.free_tokens: is missing; write its value: tokens of a turn that",
+    ),
+    "unknown field of a penalty": (
+        "rewards.penalties.repetition={wieght: 0.1}",
+        "rewards.penalties.repetition.wieght: there is no such field; did you mean weight?",
+    ),
+    "second user model without a server": (
+        "evaluation.second_user_model.server=second",
+        "evaluation.second_user_model.server: there is no server 'second'; write one of: policy, ",
+    ),
+    "judge on the policy's server": (
+        "evaluation.judge.server=policy",
+        "evaluation.judge.server: 'policy' serves the policy, whose weights change",
+    ),
+    "judge that cannot read two dialogues": (
+        "evaluation.judge.server=world",
+        "servers.world.max_model_len: the judge's longest context can take ",
+    ),
     "wrong type": ("seed=one", "seed: 'one' does not work; write a whole number"),
     "empty section": ("learner=null", "learner: is empty; write a section"),
     "bfloat16 without ZeRO": (
