@@ -1,4 +1,6 @@
 # make train   train the pocket run on this machine; the first call sets up .venv
+# make education FILES=a.json,b.json
+#              train the pocket models of Education Dialogue on the dataset's files, then the run
 # make test    ruff, mypy and pytest
 # make lint    ruff and mypy alone
 # make lock    renew requirements/cpu.txt (needs uv; UV_FLAGS= where pip's own index has torch's
@@ -13,9 +15,10 @@ VENV := .venv
 PYTHON ?=
 UV_FLAGS ?= --torch-backend cpu
 CONFIG ?= configs/pocket.yaml
+FILES ?=
 READY := $(VENV)/.ready
 
-.PHONY: train test lint lock docs clean
+.PHONY: train education test lint lock docs clean
 .DEFAULT_GOAL := train
 
 $(READY): requirements/cpu.txt requirements/set_up.sh pyproject.toml
@@ -24,6 +27,11 @@ $(READY): requirements/cpu.txt requirements/set_up.sh pyproject.toml
 
 train: $(READY)
 	@$(VENV)/bin/curio train $(CONFIG) --set-aside
+
+education: $(READY)
+	@$(VENV)/bin/curio sft configs/education_pocket.yaml --set 'task.options.files=[$(FILES)]'
+	@$(VENV)/bin/curio train configs/education_pocket.yaml --set-aside \
+	    --set 'task.options.files=[$(FILES)]'
 
 test: lint
 	@$(VENV)/bin/python -m pytest

@@ -12,28 +12,30 @@ from curio_ray.config.base import Positive, Section
 RoleName = Literal["policy", "environment", "user_model", "reward_model"]
 FRESH = "fresh"
 
+_HEAD_WIDTH = 32
+
 
 class FreshModelConfig(Section):
     """A small Llama with random weights and a byte-level BPE tokenizer of its own."""
 
     layers: Positive = 4
     """Transformer layers."""
-    width: Positive = 192
-    """Width of the hidden states."""
+    width: Positive = 128
+    """Width of the hidden states; each head has 32 numbers or a multiple."""
     heads: Positive = 4
-    """Attention heads; they divide the width."""
+    """Attention heads."""
     vocabulary: Annotated[int, Field(ge=300)] = 2048
     """Most tokens of the tokenizer, which is trained on the words of the training split."""
     context: Positive = 1024
     """Longest sequence in tokens."""
 
     @model_validator(mode="after")
-    def _heads_divide_the_width(self) -> FreshModelConfig:
-        # rotary position embeddings turn pairs of numbers, so a head's width is even
-        if self.width % (2 * self.heads):
+    def _vllm_serves_the_heads(self) -> FreshModelConfig:
+        # vLLM's attention on CPU has kernels for heads of 32, 64, 96, ... numbers only
+        if self.width % (_HEAD_WIDTH * self.heads):
             raise ValueError(
-                f"width: {self.width} does not divide into {self.heads} heads of even width; "
-                f"write a multiple of {2 * self.heads}"
+                f"width: {self.width} does not divide into {self.heads} heads that vLLM serves; "
+                f"write a multiple of {_HEAD_WIDTH * self.heads}"
             )
         return self
 

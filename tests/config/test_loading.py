@@ -13,3 +13,9 @@ def test_a_model_folder_becomes_absolute_while_other_names_stay(tmp_path, monkey
     config = load_config(POCKET, ["servers.policy.model=models/p"])
     assert config.servers["policy"].model == str((tmp_path / "models" / "p").resolve())
     assert config.servers["world"].model == "pocket:world"
+
+
+def test_a_tasks_files_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_config(POCKET, ["task.options={files: [data/rows.json, /srv/rows.json]}"])
+    assert config.task.options["files"] == [str(tmp_path / "data" / "rows.json"), "/srv/rows.json"]
