@@ -12,6 +12,7 @@ from curio_ray.plan.machine import Machine
 from curio_ray.plan.memory import GIB, MemoryPart
 from curio_ray.plan.models import Source
 from curio_ray.plan.plan import ROLES, Plan
+from curio_ray.plan.readers import too_long, user_model_problems
 
 _NAMED_PARTS = 3
 
@@ -24,11 +25,13 @@ def check_plan(plan: Plan, machine: Machine) -> None:
     Raises:
         ConfigError: one line per problem, each naming a field and what to write.
     """
+    user_model = plan.config.roles.user_model
     problems = [
         *_rule_problems(plan),
         *_quality_problems(plan),
         *_context_problems(plan),
         *_cache_problems(plan),
+        *user_model_problems(plan, "roles.user_model", user_model, user_model.others),
         *evaluation_problems(plan),
     ]
     if plan.config.cluster.address is None:
@@ -91,12 +94,7 @@ def _context_problems(plan: Plan) -> Iterator[str]:
         allowed, context = plan.config.servers[server].max_model_len, plan.contexts[role]
         # an estimate counts rather too many tokens, so it stops no run
         if context.tokens > allowed and not context.estimated:
-            needed = context.tokens
-            yield (
-                f"servers.{server}.max_model_len: the {role.replace('_', ' ')}'s longest context "
-                f"can take {needed} tokens; write {needed} or more instead of {allowed}, or lower "
-                "roles.policy.max_tokens and roles.environment.max_tokens"
-            )
+            yield from too_long(plan, server, role.replace("_", " "), context.tokens)
 
 
 def _cache_problems(plan: Plan) -> Iterator[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from curio_ray.plan.context import CountTokens, longest_comparison, longest_context, token_counter
+from curio_ray.plan.context import longest_comparison, token_counter
 from curio_ray.plan.plan import Plan
+from curio_ray.plan.readers import too_long, user_model_problems
 
 
 def evaluation_problems(plan: Plan) -> Iterator[str]:
@@ -14,11 +15,8 @@ def evaluation_problems(plan: Plan) -> Iterator[str]:
     if judge is not None:
         yield from _judge_problems(plan, judge.server)
     if second is not None:
-        role = "policy" if second.reads == "policy_context" else "user_model"
-        for server in second.servers:
-            if count := _counter(plan, server):
-                needed = longest_context(role, plan.task, plan.config.roles, count)
-                yield from _too_long(plan, server, "second user model", needed)
+        field = "evaluation.second_user_model"
+        yield from user_model_problems(plan, field, second, second.servers)
 
 
 def _judge_problems(plan: Plan, server: str) -> Iterator[str]:
@@ -27,20 +25,6 @@ def _judge_problems(plan: Plan, server: str) -> Iterator[str]:
             f"evaluation.judge: the task '{plan.config.task.name}' does not tell how to compare "
             "dialogues; leave it out to compare by the reward model's verdicts"
         )
-    elif count := _counter(plan, server):
+    elif count := token_counter(plan.models[server].folder):
         needed = longest_comparison(plan.task, plan.config.roles, count)
-        yield from _too_long(plan, server, "judge", needed)
-
-
-def _counter(plan: Plan, server: str) -> CountTokens | None:
-    return token_counter(plan.models[server].folder)
-
-
-def _too_long(plan: Plan, server: str, reader: str, needed: int) -> Iterator[str]:
-    allowed = plan.config.servers[server].max_model_len
-    if needed > allowed:
-        yield (
-            f"servers.{server}.max_model_len: the {reader}'s longest context can take {needed} "
-            f"tokens; write {needed} or more instead of {allowed}, or lower "
-            "roles.policy.max_tokens and roles.environment.max_tokens"
-        )
+        yield from too_long(plan, server, "judge", needed)

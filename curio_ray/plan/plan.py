@@ -93,13 +93,19 @@ def make_plan(config: RunConfig) -> Plan:
 
 def _context(config: RunConfig, task: Task, models: dict[str, Model], role: str) -> Context:
     count = token_counter(models[getattr(config.roles, role).server].folder)
+    if role == "user_model" and config.roles.user_model.reads == "policy_context":
+        role = "policy"
     tokens = longest_context(role, task, config.roles, count or estimate_tokens)
     return Context(tokens, estimated=count is None)
 
 
 def _volume(config: RunConfig, turns: int) -> Volume:
     dialogues = config.training.iterations * config.training.dialogues_per_iteration
-    # a policy turn with its quality terms, the user's reply and a belief per turn; the belief at
-    # the start; the verdict
-    requests = dialogues * ((3 + len(config.rewards.quality)) * turns + 2)
-    return Volume(dialogues, dialogues * turns * config.roles.policy.max_tokens, requests)
+    user_model = config.roles.user_model
+    belief = len(user_model.servers) * user_model.label_orders
+    beliefs = 2 * turns if config.rewards.intrinsic.attribution == "reply" else turns
+    # a policy turn with its quality terms and the user's reply per turn; beliefs, also at the
+    # start; the verdict
+    requests = (2 + len(config.rewards.quality)) * turns + belief * (beliefs + 1) + 1
+    sampled = dialogues * turns * config.roles.policy.max_tokens
+    return Volume(dialogues, sampled, dialogues * requests)
