@@ -51,9 +51,9 @@ def judge_policies(
         CurioError: a dialogue could not be held, or the judge cannot compare this task's dialogues.
     """
     task = make_task(first.task, first.seed)
-    judge = first.evaluation.judge
-    pair_judge = None if judge is None else PairJudge(judge.server, first, task)
-    second_user_model = make_second_user_model(first, task)
+    role = first.evaluation.judge
+    judge = None if role is None else PairJudge(role.server, first, task)
+    reader = make_second_user_model(first, task)
     say("starting Ray and the servers")
     connect_to_ray(first)
     with contextlib.ExitStack() as stack:
@@ -61,24 +61,21 @@ def judge_policies(
         servers = start_servers(first)
         stack.callback(servers.shutdown)
         servers.wait_ready()
-        held: list[list[Dialogue]] = []
-        figures: list[dict[str, Any]] = []
+        held, figures = [], []
         for config in (first, second):
             say(f"holding {users} dialogues")
-            dialogues = _hold(config, task, servers.handles(), users, seed, pair_judge is None)
-            reread = None
-            if second_user_model is not None:
-                reread = second_user_model.read(dialogues, servers)
+            dialogues = _hold(config, task, servers.handles(), users, seed, judge is None)
+            reread = None if reader is None else reader.read(dialogues, servers)
             alarms = first.evaluation.alarms
             held.append(dialogues)
             figures.append(dict(split_metrics(dialogues, task, alarms, seed, reread=reread)))
-        if pair_judge is None:
+        if judge is None:
             own, others = (_verdicts(dialogues) for dialogues in held)
             margin = first.evaluation.verdict_margin
             win_rates = {VERDICT: win_rate_of_verdicts(own, others, margin)}
         else:
             say(f"comparing {users} pairs of dialogues")
-            chances = pair_judge.compare(held[0], held[1], servers)
+            chances = judge.compare(held[0], held[1], servers)
             win_rates = {name: win_rate_of_judge(each) for name, each in chances.items()}
     return Judgement(win_rates, *figures)
 

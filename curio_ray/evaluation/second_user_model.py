@@ -33,7 +33,8 @@ class SecondUserModel:
         self._task = task
         load = cache(ChatFormat.load)
         policy = load(config.servers[config.roles.policy.server].model)
-        self._format = UserModelFormat(role, config.servers, task, load, policy)
+        field = "evaluation.second_user_model"
+        self._format = UserModelFormat(role, config.servers, task, load, policy, field)
 
     def read(self, dialogues: Sequence[Dialogue], servers: ServerSet) -> list[Dialogue]:
         """The same dialogues with this model's beliefs; no word of them changes.

@@ -166,6 +166,8 @@ class UserModel:
 class UserModelFormat:
     """The prompts of a user model's role in the tokens of each of its models.
 
+    `field` is the role's place in the config, for errors.
+
     Raises:
         TemplateError: a model cannot tell the labels apart, or is to read the policy's context
             and has another tokenizer.
@@ -178,15 +180,16 @@ class UserModelFormat:
         task: Task,
         load: Callable[[str], ChatFormat],
         policy: ChatFormat,
+        field: str = "roles.user_model",
     ) -> None:
         self._temperature = role.temperature
         self._formats: list[tuple[str, ListenerFormat]] = []
         for name in role.servers:
             chat = load(servers[name].model)
             if role.reads == "policy_context":
-                self._formats.append((name, _context_format(task, chat, policy)))
+                self._formats.append((name, _context_format(task, chat, policy, field)))
             else:
-                formats = _transcript_formats(role, task, chat)
+                formats = _transcript_formats(role, task, chat, field)
                 self._formats += [(name, each) for each in formats]
 
     def connect(self, clients: Mapping[str, ServerClient]) -> UserModel:
@@ -196,7 +199,7 @@ class UserModelFormat:
 
 
 def _transcript_formats(
-    role: UserModelRole, task: Task, chat: ChatFormat
+    role: UserModelRole, task: Task, chat: ChatFormat, field: str
 ) -> list[TranscriptFormat]:
     hears_policy = role.hears == "dialogue"
     own, *others = label_orders(len(task.user_types), role.label_orders)
@@ -205,24 +208,23 @@ def _transcript_formats(
         prompt = task.user_model_prompt_in_order(order)
         if prompt is None:
             raise TemplateError(
-                "roles.user_model.label_orders: the task lists its labels in one order only; "
-                "write 1"
+                f"{field}.label_orders: the task lists its labels in one order only; write 1"
             )
         formats.append(TranscriptFormat(ReadingFormat(chat, prompt), order, hears_policy))
     return formats
 
 
-def _context_format(task: Task, chat: ChatFormat, policy: ChatFormat) -> ContextFormat:
+def _context_format(task: Task, chat: ChatFormat, policy: ChatFormat, field: str) -> ContextFormat:
     answer = task.policy_answer()
     if answer is None:
         raise TemplateError(
-            "roles.user_model.reads: the task does not tell how the policy would name the user's "
-            "type; write transcript"
+            f"{field}.reads: the task does not tell how the policy would name the user's type; "
+            "write transcript"
         )
     same = chat is policy or chat.tokenizer.get_vocab() == policy.tokenizer.get_vocab()
     if not same:
         raise TemplateError(
-            f"roles.user_model.reads: {chat.model} has another tokenizer than {policy.model} and "
+            f"{field}.reads: {chat.model} has another tokenizer than {policy.model} and "
             "cannot read the policy's context; write transcript, or a server of a model with the "
             "policy's tokenizer"
         )
