@@ -18,6 +18,10 @@ source .venv/bin/activate
 port=$((20000 + SLURM_JOB_ID % 20000))
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address=$(srun --nodes=1 --ntasks=1 --nodelist="$first" hostname --ip-address | awk '{print $1}')
+# Without a token every user of the cluster could run code in this job.
+RAY_AUTH_MODE=token
+RAY_AUTH_TOKEN=$(openssl rand -hex 32)
+export RAY_AUTH_MODE RAY_AUTH_TOKEN
 ray_on() { srun --overlap --nodes="$1" --ntasks="$1" "${@:2}" & }
 
 # Slurm ends both steps with the job, so none outlives it.

@@ -1,5 +1,6 @@
 """Every config that ships can be planned, without the models and without a hub."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def _no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
 
 
+@cache
 def plan_of(name: str, *overrides: str) -> Plan:
     return make_plan(load_config(CONFIGS / f"{name}.yaml", overrides))
 
