@@ -42,3 +42,8 @@ def test_no_port_is_open_to_other_machines():
         port for service in COMPOSE["services"].values() for port in service.get("ports", ())
     ]
     assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_the_nodes_share_the_memory_that_weights_travel_through():
+    assert NODES["head"]["ipc"] == "shareable"
+    assert NODES["worker"]["ipc"] == "service:head"
