@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -50,6 +51,8 @@ def sft(
     task = make_task(config.task, config.seed)
     _check_recorded(task, chosen, config.task.name)
     figures: dict[str, Mapping[str, Any]] = {}
+    # with several GPUs in sight the Trainer would split every batch over them by threads
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     with (
         output_to_file(folder / "logs") as terminal,
         ProgressDisplay(Console(file=terminal)) as progress,

@@ -50,6 +50,7 @@ def train_role(config: RunConfig, task: Task, role: RoleName, output: Path, say:
     chosen: SupervisedRoleConfig = getattr(settings, role)
     torch.set_num_threads(settings.threads)
     model, chat = _load(config, task, role)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     lessons = Lessons(role, chat, task)
     training, held_out = lessons.training(chosen, config.seed), lessons.held_out()
     _check_length(role, model, [*training, *held_out])
