@@ -9,13 +9,13 @@ import typer
 from rich.console import Console
 
 from curio_ray.commands.options import ConfigFile, Overrides, all_changes
-from curio_ray.config import load_config
-from curio_ray.config.resources import Bundle
+from curio_ray.config import RunConfig, load_config
 from curio_ray.errors import ConfigError
 from curio_ray.plan import check_plan, make_plan, read_machine
 from curio_ray.plan.cluster import explain_missing, find_missing, read_cluster, read_nodes_file
 from curio_ray.plan.devices import DEFAULT_GPU, find_gpu
 from curio_ray.plan.gpu_memory import gpu_problems
+from curio_ray.plan.placement import Node
 from curio_ray.plan.render import render_plan
 from curio_ray.plan.render_estimates import render_estimates, render_places
 
@@ -40,19 +40,18 @@ def show_plan(
     console.print(render_plan(plan, machine), render_estimates(plan, device))
     check_plan(plan, machine)
     problems = list(gpu_problems(plan, device))
-    places = []
     if address is not None:
-        places.append((f"the cluster at {address}", read_cluster(address)))
+        there = _show_places(config, read_cluster(address), f"the cluster at {address}", console)
+        # what a cluster lacks now, the nodes that its autoscaler may add can still hold
+        problems += there if nodes is None else []
     if nodes is not None:
-        places.append((str(nodes), read_nodes_file(nodes)))
-    lacking: list[tuple[str, list[Bundle]]] = []
-    for place, offered in places:
-        missing = find_missing(config, offered)
-        console.print(render_places(missing, len(offered), place))
-        lacking += [(place, missing)] if missing else []
-    # what a cluster lacks now, the nodes that its autoscaler may add can still hold
-    if nodes is not None:
-        lacking = [each for each in lacking if each[0] == str(nodes)]
-    problems += [explain_missing(missing, place) for place, missing in lacking]
+        problems += _show_places(config, read_nodes_file(nodes), str(nodes), console)
     if problems:
         raise ConfigError("the run cannot work:\n  " + "\n  ".join(problems))
+
+
+def _show_places(config: RunConfig, offered: list[Node], place: str, console: Console) -> list[str]:
+    """Print what is missing at a place; the same as at most one problem."""
+    missing = find_missing(config, offered)
+    console.print(render_places(missing, len(offered), place))
+    return [explain_missing(missing, place)] if missing else []

@@ -55,7 +55,7 @@ class Throughput:
 
 
 def estimate_throughput(plan: Plan, gpu: Device) -> Throughput | None:
-    """The speed of a run whose utterances all have full length, or None where a model's size is unknown."""
+    """The speed of a run whose utterances all have full length; None without the models' sizes."""
     sizes = {name: model.size for name, model in plan.models.items()}
     if any(size is None for size in sizes.values()):
         return None
