@@ -17,9 +17,9 @@ from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import CheckpointError
 from curio_ray.evaluation.checkpoint import POLICY_FOLDER
-from curio_ray.evaluation.held_out import hold_out, split_metrics
 from curio_ray.evaluation.measures import dialogue_metrics, stalled_share
 from curio_ray.evaluation.second_user_model import make_second_user_model
+from curio_ray.evaluation.split import hold_with_split, split_metrics
 from curio_ray.learner.batch import (
     SequenceScore,
     log_prob_differences,
@@ -138,7 +138,7 @@ class Trainer:
     def measure(self, runners: Runners, users: int, split: Split = "held_out") -> dict[str, Any]:
         """What `split_metrics` tells of the present policy; always the same users and seeds."""
         config = self.config
-        batch = hold_out(runners, self.task, config, users, config.seed, split)
+        batch = hold_with_split(runners, self.task, config, users, config.seed, split)
         self._note_first_dialogue(batch)
         second = self._second_user_model
         reread = None if second is None else second.read(batch.dialogues, self.servers)

@@ -9,8 +9,8 @@ from typing import Any
 import ray
 
 from curio_ray.config import RunConfig
-from curio_ray.evaluation.held_out import hold_out, split_metrics
 from curio_ray.evaluation.second_user_model import make_second_user_model
+from curio_ray.evaluation.split import hold_with_split, split_metrics
 from curio_ray.models.launch import start_servers
 from curio_ray.ray_session import connect_to_ray
 from curio_ray.rollout.local import LocalRunners
@@ -46,7 +46,7 @@ def evaluate_policy(
         servers.wait_ready()
         runners.connect(servers.handles())
         say(f"holding {users} dialogues")
-        dialogues = hold_out(runners, task, config, users, seed, split).dialogues
+        dialogues = hold_with_split(runners, task, config, users, seed, split).dialogues
         reread = None
         if second is not None:
             say("reading the dialogues again")

@@ -12,9 +12,9 @@ import ray
 
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue
-from curio_ray.evaluation.held_out import hold_out, split_metrics
 from curio_ray.evaluation.pair_judge import PairJudge
 from curio_ray.evaluation.second_user_model import make_second_user_model
+from curio_ray.evaluation.split import hold_with_split, split_metrics
 from curio_ray.evaluation.win_rate import WinRate, win_rate_of_judge, win_rate_of_verdicts
 from curio_ray.models.launch import start_servers
 from curio_ray.ray_session import connect_to_ray
@@ -85,7 +85,7 @@ def _hold(
 ) -> list[Dialogue]:
     with contextlib.closing(LocalRunners(config, task)) as runners:
         runners.connect(replicas)
-        return hold_out(runners, task, config, users, seed, judged=judged).dialogues
+        return hold_with_split(runners, task, config, users, seed, judged=judged).dialogues
 
 
 def _verdicts(dialogues: Sequence[Dialogue]) -> np.ndarray:

@@ -32,7 +32,7 @@ from curio_ray.rollout.batch import Runners, make_assignments
 from curio_ray.tasks.base import Split, Task
 
 
-def hold_out(
+def hold_with_split(
     runners: Runners,
     task: Task,
     config: RunConfig,
@@ -50,7 +50,7 @@ def hold_out(
     """
     everyone = task.users(split)[:users]
     assignments = make_assignments(split, everyone, 0, seed)
-    batch = runners.collect(assignments, held_out_options(task, config, judged))
+    batch = runners.collect(assignments, evaluation_options(task, config, judged))
     if batch.failures:
         raise RolloutError(
             f"{len(batch.failures)} of {len(everyone)} {split.replace('_', '-')} dialogues "
@@ -59,7 +59,7 @@ def hold_out(
     return batch
 
 
-def held_out_options(task: Task, config: RunConfig, judged: bool = False) -> RolloutOptions:
+def evaluation_options(task: Task, config: RunConfig, judged: bool = False) -> RolloutOptions:
     """The rule decides where the task has one; elsewhere the reward model judges."""
     has_rule = task.rule_score(task.users("held_out")[0], []) is not None
     return RolloutOptions(

@@ -8,9 +8,9 @@ from made_dialogues import asked, made
 from rich.console import Console
 
 from curio_ray.config.run import AlarmsConfig
-from curio_ray.evaluation.held_out import split_metrics
 from curio_ray.evaluation.measures import dialogue_metrics, success_by_turn
 from curio_ray.evaluation.render import render_evaluation
+from curio_ray.evaluation.split import split_metrics
 from curio_ray.tasks.exercise import ExerciseTask
 
 HALF, SURE, WRONG = [0.5, 0.5], [1.0, 0.0], [0.0, 1.0]
