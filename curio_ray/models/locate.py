@@ -29,7 +29,7 @@ def locate_model(name: str) -> str:
     if name.startswith(("/", "./", "../", "~")):
         raise ConfigError(
             f"{name}: there is no such folder; write an existing model folder, a Hugging Face id, "
-            "pocket:policy or pocket:world"
+            "pocket:policy, pocket:world or pocket:changing_world"
         )
     return name
 

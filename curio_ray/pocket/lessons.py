@@ -22,7 +22,7 @@ from curio_ray.pocket.world import ATTRIBUTES
 from curio_ray.pocket.world_examples import belief_example, environment_example, judgement_example
 
 WORLD_SCHEDULE = Schedule(steps=900)
-CHANGING_WORLD_SCHEDULE = Schedule(steps=300, learning_rate=1e-3, warmup_steps=20)
+CHANGING_WORLD_SCHEDULE = Schedule(steps=400, learning_rate=1e-3, warmup_steps=20)
 POLICY_SCHEDULE = Schedule(steps=500)
 
 
