@@ -8,10 +8,10 @@ COPY --from=ghcr.io/astral-sh/uv:0.9.9 /uv /usr/local/bin/uv
 ENV UV_PYTHON_INSTALL_DIR=/opt/python UV_NO_CACHE=1
 RUN uv venv --python 3.11.14 --seed /opt/curio
 # Packages change seldom and the project often: each has a layer of its own.
-COPY pyproject.toml README.md ./
-RUN mkdir curio_ray && touch curio_ray/__init__.py \
-    && uv pip install --python /opt/curio/bin/python --requirements pyproject.toml \
-        --extra gpu 'ray[default,rllib,tune]==2.60.0'
+COPY pyproject.toml ./
+RUN uv pip install --python /opt/curio/bin/python --requirements pyproject.toml --extra gpu \
+    'ray[default,rllib,tune]==2.60.0'
+COPY README.md ./
 COPY curio_ray curio_ray
 RUN uv pip install --python /opt/curio/bin/python --no-deps .
 

@@ -58,11 +58,10 @@ def gpu_problems(plan: Plan, device: Device) -> Iterator[str]:
     for need in gpu_needs(plan):
         if need.fits(device):
             continue
-        advice = (
-            "raise tensor_parallel or gpus, lower kv_cache_gib"
-            if need.field != "learner"
-            else "raise ranks with zero_stage 2 or 3, lower tokens_per_pack"
-        )
+        if need.field == "learner":
+            advice = "raise ranks with zero_stage 2 or 3, lower tokens_per_pack"
+        else:
+            advice = f"raise {'gpus' if need.share < 1 else 'tensor_parallel'}, lower kv_cache_gib"
         yield (
             f"{need.field}: takes {need.total:.1f} GiB of a GPU and {min(need.share, 1.0):g} of "
             f"a {device.name} has {min(need.share, 1.0) * device.memory_gib:.1f}; {advice}, or "

@@ -8,7 +8,10 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from curio_ray.config import load_config
 from curio_ray.config.resources import learner_bundle, server_bundle
+from curio_ray.plan import make_plan
 from curio_ray.plan.cluster import find_missing, read_nodes_file
+from curio_ray.plan.devices import GPUS
+from curio_ray.plan.gpu_memory import gpu_needs
 
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "cluster" / f"{cloud}.yaml" for cloud in ("aws", "gcp", "azure")]
@@ -84,6 +87,16 @@ def test_every_server_on_one_gpu_fits_on_a_spot_node(file, config):
             bundle = server_bundle(run, name)
             assert bundle.cpus <= spot.cpus, name
             assert bundle.gpus <= spot.gpus, name
+
+
+@each_config
+def test_the_smallest_spot_gpu_has_the_memory_for_every_server_on_one_gpu(config, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    plan = make_plan(load_config(config))
+    for need in gpu_needs(plan):
+        server = plan.config.servers.get(need.field.removeprefix("servers."))
+        if server is not None and server.tensor_parallel == 1:
+            assert need.fits(GPUS["L40S"]), need.holder
 
 
 @each_file
