@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import ConfigError
 from curio_ray.evaluation.monitors import expected_calibration_error
-from curio_ray.models.beliefs import at_temperature
+from curio_ray.models.beliefs import SMALLEST_PROBABILITY, at_temperature
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 
@@ -82,8 +83,15 @@ def fit_temperature(beliefs: np.ndarray, true_types: np.ndarray) -> float:
         beliefs: at temperature 1, [beliefs, user types].
         true_types: [beliefs].
     """
+    logits = np.log(np.maximum(beliefs, SMALLEST_PROBABILITY))
+    of_true_types = logits[np.arange(len(logits)), true_types]
+
+    def surprise(inverse: float) -> float:
+        # not through probabilities, whose smallest would be cut off and the minimum missed
+        return float(np.mean(logsumexp(inverse * logits, axis=1) - inverse * of_true_types))
+
     found = minimize_scalar(
-        lambda inverse: negative_log_likelihood(at_temperature(beliefs, 1 / inverse), true_types),
+        surprise,
         bounds=(1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE),
         method="bounded",
     )
@@ -93,7 +101,7 @@ def fit_temperature(beliefs: np.ndarray, true_types: np.ndarray) -> float:
 def negative_log_likelihood(beliefs: np.ndarray, true_types: np.ndarray) -> float:
     """Mean surprise at the true types, in nats; a belief of zero counts as 1e-12."""
     held = beliefs[np.arange(len(beliefs)), true_types]
-    return float(-np.log(np.maximum(held, 1e-12)).mean())
+    return float(-np.log(np.maximum(held, SMALLEST_PROBABILITY)).mean())
 
 
 def _calibration_error(beliefs: np.ndarray, true_types: np.ndarray) -> float:

@@ -42,6 +42,13 @@ def test_beliefs_that_are_too_sure_are_found_out():
     assert fit_temperature(at_temperature(beliefs, 0.4), types) == pytest.approx(2.5, rel=0.05)
 
 
+def test_beliefs_that_are_nearly_certain_and_sometimes_wrong_are_found_out():
+    beliefs = np.tile([0.99, 0.01], (100, 1))
+    types = np.repeat([0, 0, 0, 1], 25)
+    fitted = at_temperature(beliefs, fit_temperature(beliefs, types))
+    np.testing.assert_allclose(fitted[0], [0.75, 0.25], atol=1e-3)
+
+
 def test_the_fit_is_the_minimum_of_the_likelihoods_on_a_grid():
     beliefs, types = right_beliefs(200)
     best = fit_temperature(beliefs, types)
