@@ -25,7 +25,7 @@ OBJECTIVES = {
 
 
 def config(**changes: float) -> SupervisedRoleConfig:
-    values = {"epochs": 8, "learning_rate": 1e-2, "batch_size": 8, "micro_batch": 8}
+    values = {"epochs": 25, "learning_rate": 1e-2, "batch_size": 8, "micro_batch": 8}
     return SupervisedRoleConfig(**{**values, **changes})
 
 
