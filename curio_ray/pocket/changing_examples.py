@@ -9,7 +9,7 @@ from curio_ray.pocket.changes import other_value
 from curio_ray.pocket.conversation import converse, mixed_attributes, odd_utterance, pick
 from curio_ray.pocket.examples import ChatExample, Example
 from curio_ray.pocket.render import Renderer, Utterance
-from curio_ray.pocket.world import ATTRIBUTES, STRATEGIES, Persona, draw_persona
+from curio_ray.pocket.world import ATTRIBUTES, RELEVANT, STRATEGIES, Persona, draw_persona
 from curio_ray.pocket.world_examples import belief_dialogue, judgement_dialogue
 from curio_ray.tasks.base import Message
 
@@ -33,6 +33,21 @@ def changed_environment_example(generator: np.random.Generator, renderer: Render
     said = [_said(generator, []) for _ in range(past)]
     said += [_said(generator, said) for _ in range(exchanges - past)]
     return changed_dialogue(renderer, before, now, said, past, context)
+
+
+def contradiction_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+    """A dialogue in which the new persona is asked again what the former one had answered.
+
+    Half of the answers are other ones now, so that neither repeating the history nor denying it
+    is right.
+    """
+    now = draw_persona(generator)
+    before = _altered(generator, now, chance=0.5)
+    context = pick(generator, words.CONTEXTS) if generator.random() < _CONTEXT_SHARE else None
+    asked = mixed_attributes(generator, int(generator.integers(5)), int(generator.integers(1, 3)))
+    again = [str(name) for name in generator.permutation(asked)]
+    said = [words.question(name) for name in (*asked, *again)]
+    return changed_dialogue(renderer, before, now, said, len(asked), context)
 
 
 def changed_dialogue(
@@ -77,6 +92,20 @@ def changed_belief_example(
     return belief_dialogue(renderer, _changed_transcript(generator, relevant))
 
 
+def contradicted_belief_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+    """A transcript whose later answers contradict earlier ones, and the latest ones' posterior."""
+    before = draw_persona(generator)
+    now = _altered(generator, before, chance=0.5)
+    order = [str(name) for name in generator.permutation(list(RELEVANT))]
+    asked = order[: generator.integers(1, len(order) + 1)]
+    again = [str(name) for name in generator.permutation(asked)]
+    new = order[len(asked) :][: generator.integers(0, 3)]
+    later = [*again[: generator.integers(1, len(again) + 1)], *new]
+    past = converse(generator, before, asked, oddity=0.1)
+    _, *rest = converse(generator, now, generator.permutation(later).tolist(), oddity=0.1)
+    return belief_dialogue(renderer, [*past, *rest])
+
+
 def changed_judgement_example(generator: np.random.Generator, renderer: Renderer) -> Example:
     """A finished dialogue with a user who changed; half of its recommendations are the ideal."""
     dialogue = _changed_transcript(generator, int(generator.integers(0, 6)))
@@ -104,9 +133,12 @@ def _changed_transcript(generator: np.random.Generator, relevant: int) -> list[U
     return [*past, *later]
 
 
-def _altered(generator: np.random.Generator, persona: Persona) -> dict[str, str]:
-    """The persona with each attribute's value exchanged at a chance that is drawn first."""
-    chance = generator.random()
+def _altered(
+    generator: np.random.Generator, persona: Persona, chance: float | None = None
+) -> dict[str, str]:
+    """The persona with each attribute's value exchanged at a chance, by default a random one."""
+    if chance is None:
+        chance = generator.random()
     return {
         name: other_value(name, value) if generator.random() < chance else value
         for name, value in persona.items()

@@ -10,7 +10,7 @@ from transformers import LlamaForCausalLM
 
 from curio_ray.dialogue import User
 from curio_ray.pocket import words
-from curio_ray.pocket.changes import with_strategy
+from curio_ray.pocket.changes import other_value, with_strategy
 from curio_ray.pocket.changing_examples import changed_dialogue
 from curio_ray.pocket.conversation import converse, mixed_attributes
 from curio_ray.pocket.render import Renderer
@@ -63,6 +63,8 @@ def changed_answer_share(
         asked = mixed_attributes(generator, 4, 0)
         again = [str(name) for name in generator.permutation(asked)]
         context = words.CONTEXTS[generator.integers(2)] if announced else None
+        if context is not None:
+            now = {**now, context: other_value(context, before[context])}
         said = [words.question(name) for name in (*asked, *again)]
         examples.append(changed_dialogue(renderer, before, now, said, len(asked), context))
     return exact_reply_share(network, examples, renderer.end)
@@ -87,8 +89,8 @@ def changed_belief_distance(
         others = [str(name) for name in generator.permutation(list(RELEVANT)) if name != first]
         asked = [first, *others[: generator.integers(1, 4)]]
         again = [first, *[str(name) for name in generator.permutation(others)]]
-        past = converse(generator, before, generator.permutation(asked).tolist(), oddity=0.1)
-        _, *later = converse(generator, now, again[: generator.integers(1, 5)], oddity=0.1)
+        past = converse(generator, before, generator.permutation(asked).tolist(), oddity=0)
+        _, *later = converse(generator, now, again[: generator.integers(1, 5)], oddity=0)
         examples.append(belief_dialogue(renderer, [*past, *later]))
     labels = [renderer.word(strategy) for strategy in STRATEGIES]
     belief = label_distribution(network, examples, labels)

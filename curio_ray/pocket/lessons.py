@@ -12,6 +12,8 @@ from curio_ray.pocket.changing_examples import (
     changed_belief_example,
     changed_environment_example,
     changed_judgement_example,
+    contradicted_belief_example,
+    contradiction_example,
 )
 from curio_ray.pocket.curriculum import LONGEST_CONVERSATION, Curriculum
 from curio_ray.pocket.network import build_network
@@ -23,6 +25,7 @@ from curio_ray.pocket.world_examples import belief_example, environment_example,
 
 WORLD_SCHEDULE = Schedule(steps=900)
 CHANGING_WORLD_SCHEDULE = Schedule(steps=400, learning_rate=1e-3, warmup_steps=20)
+CONTRADICTION_SCHEDULE = Schedule(steps=400, learning_rate=1e-3, warmup_steps=20)
 POLICY_SCHEDULE = Schedule(steps=500)
 
 
@@ -51,10 +54,13 @@ def train_changing_world(
     tokenizer: PreTrainedTokenizerFast,
     seed: int,
     schedule: Schedule = CHANGING_WORLD_SCHEDULE,
+    contradictions: Schedule = CONTRADICTION_SCHEDULE,
 ) -> LlamaForCausalLM:
     """Teach the trained world model, which is changed, that users change; returns it.
 
-    A part of the lessons is the old ones, so that nothing is forgotten.
+    First on changes of every kind, then mostly on answers that contradict earlier ones: these are
+    rare in random conversations, and the hard part. A part of the lessons is the old ones, so that
+    nothing is forgotten.
     """
     renderer, size, longest = Renderer(tokenizer), len(ATTRIBUTES), LONGEST_CONVERSATION
     generator = np.random.default_rng((seed, 12))
@@ -69,7 +75,19 @@ def train_changing_world(
             + [judgement_example(generator, renderer, longest) for _ in range(4)],
         ]
 
+    def draw_contradictions() -> Sequence[Lesson]:
+        return [
+            [contradiction_example(generator, renderer) for _ in range(14)]
+            + [changed_environment_example(generator, renderer) for _ in range(2)]
+            + [environment_example(generator, renderer, size) for _ in range(2)],
+            [contradicted_belief_example(generator, renderer) for _ in range(20)]
+            + [changed_belief_example(generator, renderer) for _ in range(4)]
+            + [belief_example(generator, renderer, longest) for _ in range(4)],
+            [judgement_example(generator, renderer, longest) for _ in range(4)],
+        ]
+
     train(world, schedule, draw)
+    train(world, contradictions, draw_contradictions)
     return world
 
 

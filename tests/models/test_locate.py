@@ -12,7 +12,7 @@ from curio_ray.errors import ConfigError
 from curio_ray.models.locate import absolute_name, locate_model
 
 
-@pytest.mark.parametrize("name", ["pocket:policy", "pocket:world"])
+@pytest.mark.parametrize("name", ["pocket:policy", "pocket:world", "pocket:changing_world"])
 def test_a_pocket_name_leads_to_a_packaged_folder(name: str) -> None:
     assert (Path(locate_model(name)) / "config.json").is_file()
 

@@ -12,6 +12,10 @@ from curio_ray.dialogue import User
 from curio_ray.errors import ConfigError
 from curio_ray.pocket import words
 from curio_ray.pocket.build import CARD_NAME, load_model
+from curio_ray.pocket.evaluate_changing_world import (
+    changed_answer_share,
+    changed_belief_distance,
+)
 from curio_ray.pocket.evaluate_policy import evaluate_policy
 from curio_ray.pocket.evaluate_world import (
     measure_belief,
@@ -117,7 +121,45 @@ def test_the_policy_starts_unskilled_but_knows_what_full_answers_imply(
     assert figures.success_when_told > 0.9
 
 
-@pytest.mark.parametrize("name", ["policy", "world"])
+@pytest.fixture(scope="module")
+def changing_world() -> LlamaForCausalLM:
+    return load_model(pocket_model("changing_world"))
+
+
+@pytest.mark.parametrize("announced", [False, True])
+def test_a_changed_user_answers_as_who_it_is_now(
+    changing_world: LlamaForCausalLM,
+    renderer: Renderer,
+    users: Sequence[User],
+    generator: np.random.Generator,
+    announced: bool,
+) -> None:
+    share = changed_answer_share(changing_world, renderer, users, generator, announced)
+    assert share >= 0.99
+
+
+def test_of_contradicting_answers_the_latest_counts(
+    changing_world: LlamaForCausalLM,
+    renderer: Renderer,
+    users: Sequence[User],
+    generator: np.random.Generator,
+) -> None:
+    assert changed_belief_distance(changing_world, renderer, users, generator) <= 0.03
+
+
+def test_the_model_of_changing_users_is_as_true_to_those_who_do_not_change(
+    changing_world: LlamaForCausalLM,
+    renderer: Renderer,
+    users: Sequence[User],
+    generator: np.random.Generator,
+) -> None:
+    assert true_answer_share(changing_world, renderer, users, generator) >= 0.97
+    assert right_judgement_share(changing_world, renderer, users, generator) >= 0.98
+    figures, _, _ = measure_belief(changing_world, renderer, users, 4, generator)
+    assert figures.divergence < 0.1
+
+
+@pytest.mark.parametrize("name", ["policy", "world", "changing_world"])
 def test_a_packaged_tokenizer_is_the_recipes(name: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(pocket_model(name))
     assert tokenizer.convert_ids_to_tokens(range(len(tokenizer))) == vocabulary()
@@ -130,10 +172,11 @@ def test_the_card_states_figures() -> None:
         "KL(posterior, belief)",
         "success",
         "calibration",
+        "posterior of the latest answers",
     ):
         assert figure in card
 
 
 def test_an_unknown_pocket_model_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(ConfigError, match="pocket:policy or pocket:world"):
+    with pytest.raises(ConfigError, match="pocket:policy or pocket:world or pocket:changing_world"):
         pocket_model("wrld")

@@ -5,7 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from curio_ray.config.run import StallConfig
 from curio_ray.errors import RolloutError
+from curio_ray.pocket import words
 from curio_ray.rewards.streams import TASK
 from curio_ray.rollout.assignment import Failure, RolloutBatch
 from curio_ray.rollout.batch import collect_full_batch, make_assignments
@@ -110,3 +112,28 @@ def test_a_batch_that_cannot_be_filled_is_an_error_with_the_reasons(rollouts):
     runners = FailingRunners(rollouts, losses=64)
     with pytest.raises(RolloutError, match=r"lost on purpose \(\d+ times\)"):
         collect_full_batch(runners, draw_from(rollouts), 8, 1, rollouts.options())
+
+
+def test_a_stalled_dialogue_goes_on_to_the_policys_last_turn(rollouts):
+    options = rollouts.options(stall=StallConfig(exchanges=2, change=1.0))
+    for dialogue in rollouts.hold(rollouts.assignments(8), options).dialogues:
+        assert dialogue.stalled
+        assert [turn.speaker for turn in dialogue.turns] == ["policy", "user"] * 2 + ["policy"]
+        assert dialogue.turns[3].text.endswith(words.CLOSING)
+
+
+def test_until_it_stalls_a_dialogue_is_the_same(rollouts):
+    whole = rollouts.hold(rollouts.assignments(4), rollouts.options()).dialogues
+    options = rollouts.options(stall=StallConfig(exchanges=2, change=1.0))
+    for cut, same in zip(
+        rollouts.hold(rollouts.assignments(4), options).dialogues, whole, strict=True
+    ):
+        assert [turn.text for turn in cut.turns[:3]] == [turn.text for turn in same.turns[:3]]
+        np.testing.assert_allclose(cut.beliefs()[:3], same.beliefs()[:3], atol=1e-6)
+        assert not same.stalled
+
+
+def test_an_exchange_that_moves_the_belief_keeps_the_dialogue_going(rollouts):
+    options = rollouts.options(stall=StallConfig(exchanges=2, change=1e-9))
+    dialogues = rollouts.hold(rollouts.assignments(16), options).dialogues
+    assert not any(each.stalled for each in dialogues)
