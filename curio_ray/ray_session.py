@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+from typing import Any
 
 import ray
 
 from curio_ray.config import RunConfig
 from curio_ray.errors import PreflightError
+
+_ANSWER_DEADLINE_S = 10
+
+
+def join_ray(address: str, field: str) -> Any:
+    """Join a running cluster: `auto`, or its head's address.
+
+    Ray itself tries for minutes to reach a head that is not there, so the port is tried first.
+
+    Raises:
+        PreflightError: no cluster answers at the address; the message names the field.
+    """
+    host, separator, port = address.rpartition(":")
+    try:
+        if separator and port.isdecimal() and not address.startswith("ray://"):
+            socket.create_connection((host, int(port)), timeout=_ANSWER_DEADLINE_S).close()
+        return ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except OSError as error:
+        raise PreflightError(
+            f"{field}: no Ray cluster answers at {address}; start one with 'ray start --head', or "
+            "leave the address out to use this machine alone"
+        ) from error
 
 
 def connect_to_ray(config: RunConfig) -> Path:
@@ -21,13 +45,7 @@ def connect_to_ray(config: RunConfig) -> Path:
     """
     cluster = config.cluster
     if cluster.address is not None:
-        try:
-            joined = ray.init(address=cluster.address, log_to_driver=False)
-        except ConnectionError as error:
-            raise PreflightError(
-                f"cluster.address: no Ray cluster answers at {cluster.address}; start one with "
-                "'ray start --head', or leave the address out to start Ray for this run alone"
-            ) from error
+        joined = join_ray(cluster.address, "cluster.address")
         return Path(joined.address_info["session_dir"])
     started = ray.init(
         address="local",

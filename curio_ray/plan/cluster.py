@@ -10,7 +10,7 @@ import yaml
 
 from curio_ray.config import RunConfig
 from curio_ray.config.resources import DRIVER_CPUS, Bundle, bundles
-from curio_ray.errors import ConfigError, PreflightError
+from curio_ray.errors import ConfigError
 from curio_ray.plan.placement import Node, unplaced
 
 _KUBERNETES_GPU = "nvidia.com/gpu"
@@ -25,13 +25,9 @@ def read_cluster(address: str) -> list[Node]:
     import ray
     from ray._private.state import available_resources_per_node
 
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except ConnectionError as error:
-        raise PreflightError(
-            f"--address: no Ray cluster answers at {address}; start one with 'ray start --head', "
-            "or leave the address out to plan for this machine"
-        ) from error
+    from curio_ray.ray_session import join_ray
+
+    join_ray(address, "--address")
     try:
         free = available_resources_per_node()
         alive = [node for node in ray.nodes() if node["Alive"]]
