@@ -105,7 +105,7 @@ def test_a_dialogue_beside_itself_is_as_good_in_both_places_so_it_ties(held, jud
 def test_exchanging_the_policies_exchanges_the_chances(held, judge):
     user = held.dialogues[0].user
     asks = made(policy=["your sleep ?", "i recommend yoga ."], user=["sleep poor ."])
-    says = made(policy=["hello ."], user=[])
+    says = made([[0.5, 0.5]], policy=["hello ."])
     for each in (asks, says):
         each.user = user
     there = judge.compare([asks], [says], held.servers)

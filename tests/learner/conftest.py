@@ -94,16 +94,28 @@ def hugging_face_log_probs() -> Callable[..., np.ndarray]:
     return log_probs
 
 
+@pytest.fixture(scope="module", autouse=True)
+def local_rank() -> Iterator[None]:
+    """The variable that DeepSpeed reads whenever it makes an engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCAL_RANK", "0")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
 @pytest.fixture(scope="session")
 def process_group() -> Iterator[None]:
     from curio_ray.learner.deepspeed_setup import join_process_group
 
-    os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    before = dict(os.environ)
     join_process_group(0, 1, "127.0.0.1", port, "gloo", 60)
+    # What later tests start from this process would otherwise try to join this group.
+    os.environ.clear()
+    os.environ.update(before)
     yield
     torch.distributed.destroy_process_group()
 
