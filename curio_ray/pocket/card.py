@@ -44,6 +44,7 @@ another ideal exercise, with questions that the former persona had answered:
 
 | what | `world` | `changing_world` |
 |---|---|---|
+| replies true to the persona where the opening states the context | $old_stated | $new_stated |
 | replies true to the new persona, greedy | $old_after | $new_after |
 | the same where the user states the change of context first | $old_announced | $new_announced |
 | belief: total variation from the posterior of the latest answers | $old_distance | $new_distance |
@@ -108,6 +109,8 @@ def model_card(
         odd=f"{world.right_odd_replies:.4f}",
         judgements=f"{world.right_judgements:.4f}",
         beliefs="\n".join(rows),
+        old_stated=f"{before.stated_answers:.4f}",
+        new_stated=f"{after.stated_answers:.4f}",
         old_after=f"{before.true_answers:.4f}",
         new_after=f"{after.true_answers:.4f}",
         old_announced=f"{before.announced_answers:.4f}",

@@ -10,7 +10,11 @@ from curio_ray.pocket.conversation import converse, mixed_attributes, odd_uttera
 from curio_ray.pocket.examples import ChatExample, Example
 from curio_ray.pocket.render import Renderer, Utterance
 from curio_ray.pocket.world import ATTRIBUTES, RELEVANT, STRATEGIES, Persona, draw_persona
-from curio_ray.pocket.world_examples import belief_dialogue, judgement_dialogue
+from curio_ray.pocket.world_examples import (
+    belief_dialogue,
+    environment_dialogue,
+    judgement_dialogue,
+)
 from curio_ray.tasks.base import Message
 
 _CONTEXT_SHARE = 0.3
@@ -33,6 +37,15 @@ def changed_environment_example(generator: np.random.Generator, renderer: Render
     said = [_said(generator, []) for _ in range(past)]
     said += [_said(generator, said) for _ in range(exchanges - past)]
     return changed_dialogue(renderer, before, now, said, past, context)
+
+
+def stated_context_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+    """A dialogue whose opening states the context, before anything changes."""
+    persona = draw_persona(generator)
+    context = pick(generator, words.CONTEXTS)
+    said = [_said(generator, []) for _ in range(generator.integers(1, _MOST_EXCHANGES))]
+    stated = words.answer(context, persona[context])
+    return environment_dialogue(renderer, persona, said, stated)
 
 
 def contradiction_example(generator: np.random.Generator, renderer: Renderer) -> Example:

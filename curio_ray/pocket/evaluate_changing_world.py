@@ -16,19 +16,21 @@ from curio_ray.pocket.conversation import converse, mixed_attributes
 from curio_ray.pocket.render import Renderer
 from curio_ray.pocket.scoring import exact_reply_share, label_distribution
 from curio_ray.pocket.world import RELEVANT, STRATEGIES, Persona
-from curio_ray.pocket.world_examples import belief_dialogue
+from curio_ray.pocket.world_examples import belief_dialogue, environment_dialogue
 
 
 @dataclass(frozen=True, slots=True)
 class ChangingFigures:
-    """After a change to a persona with another ideal strategy.
+    """How users fare who become a persona with another ideal strategy.
 
+    `stated_answers` is the share of replies true to the persona before a stated context changes.
     `true_answers` is the share of replies that are the new persona's, to questions that the
     former one had answered otherwise; `announced_answers` the same where the change was stated.
     `belief_distance` is the mean total variation of the belief from the posterior of the latest
     answers, where an answer contradicts an earlier one.
     """
 
+    stated_answers: float
     true_answers: float
     announced_answers: float
     belief_distance: float
@@ -40,10 +42,27 @@ def evaluate_changing_world(
     """Measure the simulated user and the user model."""
     generator = np.random.default_rng(seed)
     return ChangingFigures(
+        stated_answer_share(network, renderer, users, generator),
         changed_answer_share(network, renderer, users, generator, announced=False),
         changed_answer_share(network, renderer, users, generator, announced=True),
         changed_belief_distance(network, renderer, users, generator),
     )
+
+
+def stated_answer_share(
+    network: LlamaForCausalLM,
+    renderer: Renderer,
+    users: Sequence[User],
+    generator: np.random.Generator,
+) -> float:
+    """The share of true replies, word for word, after an opening that states the context."""
+    examples = []
+    for user in users:
+        context = words.CONTEXTS[generator.integers(2)]
+        said = [words.question(name) for name in mixed_attributes(generator, 3, 2)]
+        stated = words.answer(context, user.persona[context])
+        examples.append(environment_dialogue(renderer, user.persona, said, stated))
+    return exact_reply_share(network, examples, renderer.end)
 
 
 def changed_answer_share(

@@ -35,12 +35,17 @@ def environment_example(
     return environment_dialogue(renderer, persona, said)
 
 
-def environment_dialogue(renderer: Renderer, persona: Persona, said: list[str]) -> Example:
-    """The policy's utterances with this persona's exact replies as targets."""
+def environment_dialogue(
+    renderer: Renderer, persona: Persona, said: list[str], stated: str = ""
+) -> Example:
+    """The policy's utterances with this persona's exact replies as targets.
+
+    `stated` is what the user's opening says of the context.
+    """
     dialogue = ChatExample(
         renderer,
         Message("system", words.persona_instruction(persona)),
-        Message("assistant", words.OPENING),
+        Message("assistant", words.opening(stated)),
     )
     for utterance in said:
         dialogue.hear(utterance)

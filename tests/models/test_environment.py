@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from curio_ray.dialogue import User
 from curio_ray.models.chat import ChatFormat
 from curio_ray.models.client import ServerClient
 from curio_ray.models.environment import EnvironmentModel
@@ -44,21 +45,20 @@ def chat() -> ChatFormat:
     return ChatFormat.load("pocket:changing_world")
 
 
-@pytest.fixture(scope="module")
-def task() -> ExerciseTask:
-    return ExerciseTask(seed=0, questions=8, changes="context")
+def task_of(changes: str) -> ExerciseTask:
+    return ExerciseTask(seed=0, questions=8, changes=changes)
 
 
 @pytest.fixture(scope="module")
-def user(task: ExerciseTask):
-    return task.users("held_out")[0]
+def user() -> User:
+    return task_of("switch").users("held_out")[0]
 
 
 @pytest.fixture(scope="module")
-def talk(make_running: Callable, chat: ChatFormat, task: ExerciseTask, user) -> Callable[..., Talk]:
+def hold(make_running: Callable, chat: ChatFormat) -> Callable[[ExerciseTask, User], Talk]:
     running = make_running("servers.world.model=pocket:changing_world")
 
-    def hold(announcement: str) -> Talk:
+    def hold(task: ExerciseTask, user: User) -> Talk:
         async def speak(plain: ServerClient) -> Talk:
             client = RecordingClient("world", running.servers.replicas("world"), 60)
             client.sent = []
@@ -66,6 +66,7 @@ def talk(make_running: Callable, chat: ChatFormat, task: ExerciseTask, user) -> 
             session = model.session(task.environment_prompt(user), task.opening(user), "a")
             try:
                 before = [await session.reply(question, seed=0) for question in QUESTIONS]
+                announcement = user.changes[0].announcement
                 session.become(task.environment_prompt(now(user)), announcement)
                 after = [await session.reply(question, seed=0) for question in QUESTIONS]
             finally:
@@ -77,7 +78,7 @@ def talk(make_running: Callable, chat: ChatFormat, task: ExerciseTask, user) -> 
     return hold
 
 
-def now(user):
+def now(user: User) -> User:
     return user.at(user.changes[0].after)
 
 
@@ -86,23 +87,25 @@ def replies(persona) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def silent(talk: Callable[..., Talk]) -> Talk:
-    return talk("")
+def silent(hold: Callable[[ExerciseTask, User], Talk], user: User) -> Talk:
+    return hold(task_of("switch"), user)
 
 
-def test_a_changed_user_answers_as_the_new_persona_whatever_was_said(silent: Talk, user) -> None:
+def test_a_changed_user_answers_as_the_new_persona_whatever_was_said(
+    silent: Talk, user: User
+) -> None:
     assert silent.before == replies(user.persona)
     assert silent.after == replies(now(user).persona)
     assert silent.before != silent.after
 
 
 def test_the_context_opens_anew_with_the_new_persona_and_the_same_history(
-    silent: Talk, chat: ChatFormat, task: ExerciseTask, user
+    silent: Talk, chat: ChatFormat, user: User
 ) -> None:
-    history = [Message("assistant", task.opening(user))]
+    history = [Message("assistant", words.OPENING)]
     for question, reply in zip(QUESTIONS, silent.before, strict=True):
         history += [Message("user", question), Message("assistant", reply)]
-    persona = task.environment_prompt(now(user))
+    persona = words.persona_instruction(now(user).persona)
     expected = chat.open([Message("system", persona), *history, Message("user", QUESTIONS[0])])
     assert silent.prompts[len(QUESTIONS)] == expected
 
@@ -116,10 +119,11 @@ def test_the_context_only_grows_before_the_change_and_after_it(silent: Talk) -> 
 
 
 def test_an_announced_change_begins_the_next_reply_and_no_other(
-    talk: Callable[..., Talk], user
+    hold: Callable[[ExerciseTask, User], Talk],
 ) -> None:
-    announcement = user.changes[0].announcement
-    expected = replies(now(user).persona)
-    announced = talk(announcement)
-    assert announced.after == [f"{announcement} {expected[0]}", *expected[1:]]
+    task = task_of("context")
+    user = task.users("held_out")[0]
+    announced, expected = hold(task, user), replies(now(user).persona)
     assert announced.before == replies(user.persona)
+    assert announced.after[0] == f"{user.changes[0].announcement} {expected[0]}"
+    assert announced.after[1:] == expected[1:]
