@@ -35,3 +35,7 @@ class LearnerError(CurioError):
 
 class CheckpointError(CurioError):
     """A checkpoint is missing, incomplete or does not fit the config."""
+
+
+class TrackingError(CurioError):
+    """A tracker that the config asks for cannot be used."""

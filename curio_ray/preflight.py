@@ -13,6 +13,7 @@ from curio_ray.config import RunConfig
 from curio_ray.errors import PreflightError
 from curio_ray.plan.memory import GIB
 from curio_ray.plan.plan import Plan
+from curio_ray.tracking.open import missing_libraries
 
 # A checkpoint holds weights, optimizer states and the exported policy; logs and dialogues come on
 # top of it.
@@ -21,7 +22,9 @@ _LOGS_GIB = 0.5
 
 
 def check_preflight(plan: Plan, output: Path | None) -> None:
-    """Look at Python, ports, the output folder and its disk; `output` is None where there is none.
+    """Look at Python, ports, trackers' libraries, the output folder and its disk.
+
+    `output` is None for a command that keeps no run folder.
 
     Raises:
         PreflightError: one line per problem, each with what to do.
@@ -29,6 +32,7 @@ def check_preflight(plan: Plan, output: Path | None) -> None:
     problems = [*_python_problems(), *_port_problems(plan.config)]
     if output is not None:
         problems += [*_folder_problems(output), *_disk_problems(plan, output)]
+        problems += missing_libraries(plan.config.tracking)
     if problems:
         raise PreflightError("this machine cannot hold the run:\n  " + "\n  ".join(problems))
 

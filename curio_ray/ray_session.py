@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
 from curio_ray.config import RunConfig
 from curio_ray.errors import PreflightError
@@ -34,19 +38,32 @@ def join_ray(address: str, field: str) -> Any:
         ) from error
 
 
-def connect_to_ray(config: RunConfig) -> Path:
-    """Join the cluster that the config names, or start Ray on this machine for the run alone.
+@dataclass(frozen=True, slots=True)
+class RaySession:
+    """The Ray that a command uses.
 
-    Returns:
-        The folder of this Ray session, where the logs of its processes lie.
+    `folder` holds the logs of its processes. `dashboard` is the address of its web page and `job`
+    the id by which `ray job` knows the command, each None where there is none.
+    """
+
+    folder: Path
+    dashboard: str | None
+    job: str | None
+
+    def links(self) -> dict[str, str | None]:
+        """Where a person can see the run, by the names of the run folder's notes."""
+        return {"ray_dashboard": self.dashboard, "ray_job": self.job}
+
+
+def connect_to_ray(config: RunConfig) -> RaySession:
+    """Join the cluster that the config names, or start Ray on this machine for the run alone.
 
     Raises:
         PreflightError: no cluster answers at the address.
     """
     cluster = config.cluster
     if cluster.address is not None:
-        joined = join_ray(cluster.address, "cluster.address")
-        return Path(joined.address_info["session_dir"])
+        return _session(join_ray(cluster.address, "cluster.address"))
     started = ray.init(
         address="local",
         num_cpus=cluster.cpus,
@@ -54,4 +71,12 @@ def connect_to_ray(config: RunConfig) -> Path:
         dashboard_port=cluster.dashboard_port if cluster.dashboard else None,
         log_to_driver=False,
     )
-    return Path(started.address_info["session_dir"])
+    return _session(started)
+
+
+def _session(context: Any) -> RaySession:
+    dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
+    # Ray tells a submitted command its job's id in the variable that configures its driver
+    job = json.loads(os.environ.get(RAY_JOB_CONFIG_JSON_ENV_VAR, "{}"))
+    identity = job.get("metadata", {}).get("job_submission_id")
+    return RaySession(Path(context.address_info["session_dir"]), dashboard, identity)

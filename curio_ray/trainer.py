@@ -17,7 +17,7 @@ from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import CheckpointError
 from curio_ray.evaluation.checkpoint import POLICY_FOLDER
-from curio_ray.evaluation.measures import dialogue_metrics, stalled_share
+from curio_ray.evaluation.measures import dialogue_metrics, staleness, stalled_share
 from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.evaluation.split import hold_with_split, split_metrics
 from curio_ray.learner.batch import (
@@ -32,6 +32,7 @@ from curio_ray.models.weight_transfer.leftover_weights import remove_leftover_we
 from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
 from curio_ray.rewards.advantages import batch_advantages
 from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
+from curio_ray.rollout.clock import collection_parts
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
 from curio_ray.rollout.batch import Runners, collect_full_batch, make_assignments
 from curio_ray.tasks.base import Split
@@ -119,14 +120,17 @@ class Trainer:
             self.version += 1
             pushed = self._push_weights()
         self.iteration += 1
+            "dialogue_seconds": batch.seconds.total / batch.seconds.dialogues,
         self.dialogues += len(dialogues)
         metrics = {
+            "staleness": staleness(dialogues, self.version - 1),
             "dialogues": self.dialogues,
             "dialogues_per_second": len(dialogues) / sum(clock.seconds.values()),
             **dialogue_metrics(dialogues, self.task),
             **self._stalled(dialogues),
             **log_prob_differences(sequences, scores),
             **learned,
+            **collection_parts(clock.seconds["time/collect"], batch.seconds),
             "retries": batch.retries,
             "replaced": len(batch.failures),
             "weight_version": self.version,

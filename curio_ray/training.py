@@ -37,9 +37,14 @@ def train(
         CurioError: something could not be started, hung, or could not be recovered.
     """
     started_at = psutil.Process().create_time()
+    run.track()
     with MemorySampler() as memory:
         progress.phase("starting Ray")
-        link_process_logs(run.logs, connect_to_ray(config))
+        session = connect_to_ray(config)
+        link_process_logs(run.logs, session.folder)
+        run.note(session.links())
+        for name, link in run.notes().items():
+            progress.say(f"{name.replace('_', ' ')}: {link}")
         stop.listen()
         try:
             algorithm = _build(config, progress)

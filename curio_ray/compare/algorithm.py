@@ -24,6 +24,7 @@ class ComparedCurio(Curio):
         super().setup(config)
         try:
             self._folder = self._open(config)
+            self._folder.track()
         except BaseException:
             self.cleanup()
             raise

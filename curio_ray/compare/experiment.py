@@ -46,7 +46,8 @@ def train_runs(
     """
     # paths in a config are relative to the folder of the command
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    link_process_logs(folder / LOGS_FOLDER, connect_to_ray(_with_room(runs[0], at_once)))
+    session = connect_to_ray(_with_room(runs[0], at_once))
+    link_process_logs(folder / LOGS_FOLDER, session.folder)
     try:
         results = _tuner(runs, at_once, folder, say).fit()
     finally:

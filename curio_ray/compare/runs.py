@@ -16,6 +16,7 @@ from typing import Any, get_args
 import yaml
 
 from curio_ray.config import RunConfig, dump_config, load_config, with_value
+from curio_ray.config.loading import flat_values
 from curio_ray.config.rewards import IntrinsicName
 from curio_ray.errors import CheckpointError, ConfigError
 from curio_ray.run_folder.atomic import write_atomically
@@ -169,13 +170,13 @@ def open_comparison(folder: Path, config: RunConfig, varied: VariedField | None 
             f"--vary: {folder} holds a comparison that varies {read_varied_path(folder)}, not "
             f"{path}; write another --output, such as {next_free(folder)}"
         )
-    earlier = _flat(load_config(file).model_dump(mode="json"))
-    present = _flat(common.model_dump(mode="json"))
+    earlier = flat_values(load_config(file).model_dump(mode="json"))
+    present = flat_values(common.model_dump(mode="json"))
     changed = [
         name
         for name in sorted(earlier.keys() | present.keys())
         if earlier.get(name) != present.get(name)
-        and not name.startswith(("output", "cluster."))
+        and not name.startswith(("output", "cluster.", "tracking."))
         and name != path
     ]
     if changed:
@@ -232,20 +233,10 @@ def _read(file: Path, varied_path: str | None) -> FinishedRun:
             iterations=[line for line in lines if line["iteration"] > 0],
             train=result["train"],
             held_out=result["held_out"],
-            value=None if varied_path is None else _flat(config.model_dump())[varied_path],
+            value=None if varied_path is None else flat_values(config.model_dump())[varied_path],
         )
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{file.parent}: the finished run cannot be read ({error}); remove the folder to have "
             "it repeated"
         ) from error
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

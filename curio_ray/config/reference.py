@@ -23,7 +23,7 @@ the run folder keeps the whole resolved config. `curio plan CONFIG` checks a con
 it needs without starting anything; `--set field.path=value` changes a field for one command.
 
 A resumed run keeps its config. Only `training.iterations`, `training.checkpoint_every`,
-`training.keep_checkpoints` and `cluster.*` may change with `--set`.
+`training.keep_checkpoints`, `tracking.*` and `cluster.*` may change with `--set`.
 
 This page is made from the code by `make docs`.
 """

@@ -19,6 +19,7 @@ from curio_ray.config.servers import (
 )
 from curio_ray.config.supervised import SupervisedConfig
 
+from curio_ray.config.tracking import TrackingConfig
 
 class TaskConfig(Section):
     """What the dialogues are about."""
@@ -151,6 +152,8 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _roles_name_servers(self) -> RunConfig:
+    tracking: TrackingConfig = TrackingConfig()
+    """Where metrics go besides the run folder."""
         known = f"write one of: {', '.join(sorted(self.servers))}, or " if self.servers else ""
         for field, server in self._servers_by_field():
             if server not in self.servers:

@@ -22,6 +22,18 @@ def final_belief(dialogues: Sequence[Dialogue]) -> float:
     return float(np.mean([_belief_in_true_type(each)[-1] for each in dialogues]))
 
 
+def belief_accuracy(dialogues: Sequence[Dialogue]) -> float:
+    """Share of dialogues whose last belief is highest for the true type of then."""
+    hits = [each.beliefs()[-1].argmax() == each.true_types()[-1] for each in dialogues]
+    return float(np.mean(hits))
+
+
+def staleness(dialogues: Sequence[Dialogue], version: int) -> float:
+    """Mean over sampled tokens of how many versions their weights are behind `version`."""
+    versions = [v for each in dialogues for turn in each.policy_turns for v in turn.weight_versions]
+    return version - float(np.mean(versions))
+
+
 def belief_by_turn(dialogues: Sequence[Dialogue]) -> list[float]:
     """Mean belief in the true type before the first turn and after each exchange.
 
@@ -94,6 +106,7 @@ def dialogue_metrics(dialogues: Sequence[Dialogue], task: Task) -> dict[str, flo
         "success": success_rate(dialogues),
         **success_after_change(dialogues),
         "belief": final_belief(dialogues),
+        "belief_accuracy": belief_accuracy(dialogues),
         "policy_turns": len(turns) / len(dialogues),
         "utterance_tokens": float(np.mean([len(turn.token_ids) for turn in turns])),
         **reward_means(dialogues),

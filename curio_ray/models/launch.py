@@ -138,6 +138,7 @@ def start_servers(config: RunConfig) -> ServerSet:
                 config.weights.backend if learns else None,
                 config.seed + number,
                 number,
+                config.output.name,
             )
             replicas.append(_Replica(name, number, actor, actor.ready.remote()))
     return ServerSet(dict(config.servers), replicas)

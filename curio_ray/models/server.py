@@ -17,6 +17,7 @@ from curio_ray.errors import ServerError
 from curio_ray.models.engine import Engine
 from curio_ray.models.outbox import Answer, Outbox
 from curio_ray.models.requests import GenerateRequest, GenerateResult
+from curio_ray.tracking.exported import Exporter
 from curio_ray.models.vllm_arguments import engine_arguments, refusal, set_process_environment
 
 COLLECT_WAIT_S = 1.0
@@ -34,6 +35,7 @@ class ModelServer:
         config: ServerConfig,
         transfer_backend: str | None = None,
         seed: int = 0,
+        run: str = "",
         replica: int = 0,
     ) -> None:
         set_process_environment(config, transfer_backend)
@@ -48,6 +50,7 @@ class ModelServer:
         self._starting: asyncio.Task[None] | None = None
         self._created = time.perf_counter()
         self._start_seconds = 0.0
+        self._exporter = Exporter(run, "server", server=name, replica=str(replica))
         self._version = 0
 
     async def ready(self) -> dict[str, Any]:
@@ -94,6 +97,7 @@ class ModelServer:
                 continue
             answer = asyncio.ensure_future(self._engine.generate(request))
             self._running[client_id, request_id] = answer
+        self._exporter.set("curio_server_requests", len(self._running))
             answer.add_done_callback(partial(self._finish, client_id, request_id))
 
     async def collect(self, client_id: str) -> list[tuple[int, Answer]]:
@@ -166,6 +170,7 @@ class ModelServer:
         self, client_id: str, request_id: int, answer: asyncio.Future[GenerateResult]
     ) -> None:
         del self._running[client_id, request_id]
+        self._exporter.set("curio_server_requests", len(self._running))
         outbox = self._outboxes.get(client_id)
         if answer.cancelled() or outbox is None:
             return

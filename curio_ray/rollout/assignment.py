@@ -8,6 +8,7 @@ import numpy as np
 
 from curio_ray.config.run import StallConfig
 from curio_ray.dialogue import Dialogue, User
+from curio_ray.rollout.clock import DialogueSeconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +55,22 @@ class Failure:
 
 @dataclass(slots=True)
 class RolloutBatch:
-    """Dialogues in the order they were asked for, the failed ones left out and listed."""
+    """Dialogues in the order they were asked for, the failed ones left out and listed.
+
+    `seconds` are of the attempts that succeeded.
+    """
 
     dialogues: list[Dialogue] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     retries: int = 0
     first_dialogue_at: float | None = None
+    seconds: DialogueSeconds = field(default_factory=DialogueSeconds)
 
     def extend(self, other: RolloutBatch) -> None:
         """Add another batch to this one."""
         self.dialogues.extend(other.dialogues)
         self.failures.extend(other.failures)
         self.retries += other.retries
+        self.seconds.add(other.seconds)
         moments = [self.first_dialogue_at, other.first_dialogue_at]
         self.first_dialogue_at = min((m for m in moments if m is not None), default=None)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import CurioError, DeadlineError
@@ -13,12 +14,17 @@ from curio_ray.models.roles import Roles
 from curio_ray.rollout.assignment import Assignment, Failure, RolloutBatch, RolloutOptions
 from curio_ray.rollout.conversation import hold_dialogue
 from curio_ray.tasks.base import Task
+from curio_ray.tracking.dialogue_gauges import DialogueGauges
 
 logger = logging.getLogger(__name__)
 
 
 async def collect_dialogues(
-    task: Task, roles: Roles, assignments: Sequence[Assignment], options: RolloutOptions
+    task: Task,
+    roles: Roles,
+    assignments: Sequence[Assignment],
+    options: RolloutOptions,
+    gauges: DialogueGauges | None = None,
 ) -> RolloutBatch:
     """Hold all assigned dialogues, at most `options.in_flight` at once, none waiting for another.
 
@@ -29,7 +35,8 @@ async def collect_dialogues(
 
     async def hold(assignment: Assignment) -> Dialogue | Failure:
         async with slots:
-            outcome = await _hold_with_retries(task, roles, assignment, options, batch)
+            with nullcontext() if gauges is None else gauges.in_flight():
+                outcome = await _hold_with_retries(task, roles, assignment, options, batch)
         if batch.first_dialogue_at is None:
             batch.first_dialogue_at = time.time()
         return outcome
@@ -51,7 +58,9 @@ async def _hold_with_retries(
     for attempt in range(1, options.attempts + 1):
         try:
             async with asyncio.timeout(options.deadline_s):
-                return await hold_dialogue(task, roles, assignment, options, attempt)
+                dialogue, seconds = await hold_dialogue(task, roles, assignment, options, attempt)
+            batch.seconds.add(seconds)
+            return dialogue
         except* CurioError as group:
             reason = "; ".join(str(error) for error in _leaves(group))
         except* TimeoutError:

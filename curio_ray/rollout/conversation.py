@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Literal
 
 import numpy as np
 
@@ -18,23 +19,26 @@ from curio_ray.errors import RolloutError
 from curio_ray.models.roles import Roles
 from curio_ray.rewards.streams import assign_quality_rewards, assign_task_reward
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
+from curio_ray.rollout.clock import DialogueClock, DialogueSeconds
 from curio_ray.rollout.stall import has_stalled
 from curio_ray.tasks.base import Task
 
 
 async def hold_dialogue(
     task: Task, roles: Roles, assignment: Assignment, options: RolloutOptions, attempt: int
-) -> Dialogue:
-    """Hold one dialogue and return its finished record, with beliefs and the task reward.
+) -> tuple[Dialogue, DialogueSeconds]:
+    """Hold one dialogue; its finished record has the beliefs and the task reward.
 
     Raises:
         CurioError: a role failed, or the task cannot score the dialogue.
     """
+    clock = DialogueClock()
     async with asyncio.TaskGroup() as group:
-        conversation = Conversation(task, roles, assignment, options, attempt, group)
+        conversation = Conversation(task, roles, assignment, options, attempt, group, clock)
         await conversation.run()
+        clock.spoken()
         verdict = conversation.judge()
-    return conversation.record(None if verdict is None else verdict.result())
+    return conversation.record(None if verdict is None else verdict.result()), clock.result()
 
 
 class Conversation:
@@ -48,11 +52,13 @@ class Conversation:
         options: RolloutOptions,
         attempt: int,
         group: asyncio.TaskGroup,
+        clock: DialogueClock,
     ) -> None:
         user, self._id = assignment.user, assignment.dialogue_id
         self._opening = opening = task.opening(user)
         self._task, self._roles, self._options = task, roles, options
-        self._assignment, self._attempt, self._group = assignment, attempt, group
+        self._assignment, self._attempt = assignment, attempt
+        self._group, self._clock = group, clock
         self._prompt_ids = roles.policy.chat.open(task.policy_prompt(user))
         self._environment = roles.environment.session(
             task.environment_prompt(user.at(0)), opening, self._id
@@ -66,7 +72,7 @@ class Conversation:
             session.hear("user", opening)
         self._turns: list[Turn] = []
         self._stalled = False
-        self._initial_belief = self._start(self._listener.ask())
+        self._initial_belief = self._start(self._listener.ask(), "beliefs")
         self._beliefs: list[tuple[Turn, asyncio.Task[np.ndarray]]] = []
 
     async def run(self) -> None:
@@ -95,7 +101,7 @@ class Conversation:
         judge.hear("user", self._opening)
         for turn in self._turns:
             judge.hear(turn.speaker, turn.text)
-        return self._start(judge.ask())
+        return self._start(judge.ask(), "judge")
 
     def record(self, verdict: np.ndarray | None) -> Dialogue:
         """The finished dialogue; every belief must have arrived."""
@@ -123,9 +129,10 @@ class Conversation:
 
     async def _policy_speaks(self, context: list[int], exchange: int) -> Turn:
         policy = self._roles.policy
-        result = await policy.speak(
-            list(context), self._id, self._seed(2 * exchange), self._options.temperature
-        )
+        with self._clock.waiting("policy"):
+            result = await policy.speak(
+                list(context), self._id, self._seed(2 * exchange), self._options.temperature
+            )
         text = policy.chat.decode(result.token_ids)
         turn = Turn("policy", text, result.token_ids, result.log_probs, result.weight_versions)
         self._add(turn)
@@ -133,7 +140,8 @@ class Conversation:
 
     async def _user_replies(self, utterance: Turn, exchange: int) -> Turn:
         self._change_user(exchange)
-        text = await self._environment.reply(utterance.text, self._seed(2 * exchange + 1))
+        with self._clock.waiting("user"):
+            text = await self._environment.reply(utterance.text, self._seed(2 * exchange + 1))
         turn = Turn("user", text, self._roles.policy.chat.reply_suffix(utterance.token_ids, text))
         self._add(turn)
         return turn
@@ -143,7 +151,8 @@ class Conversation:
         if stall is None:
             return False
         after = [belief for turn, belief in self._beliefs if turn.speaker == "user"]
-        beliefs = [await belief for belief in (self._initial_belief, *after)]
+        with self._clock.waiting("beliefs"):
+            beliefs = [await belief for belief in (self._initial_belief, *after)]
         return has_stalled(beliefs, stall.exchanges, stall.change)
 
     def _ask_to_conclude(self, utterance: Turn, reply: Turn) -> None:
@@ -177,17 +186,21 @@ class Conversation:
     def _assess(self) -> None:
         """Ask how good the policy's last turn is, without waiting for it."""
         for name, session in self._quality.items():
-            self._chances[name].append(self._start(session.ask()))
+            self._chances[name].append(self._start(session.ask(), "judge"))
 
     def _believe(self, turn: Turn) -> None:
         """Ask for the belief after a turn, without waiting for it."""
-        self._beliefs.append((turn, self._start(self._listener.ask())))
+        self._beliefs.append((turn, self._start(self._listener.ask(), "beliefs")))
 
     def _seed(self, turn: int) -> int:
         return self._assignment.sampling_seed(self._attempt, turn)
 
-    def _start(self, question: Awaitable[np.ndarray]) -> asyncio.Task[np.ndarray]:
+    def _start(
+        self, question: Awaitable[np.ndarray], awaited: Literal["beliefs", "judge"]
+    ) -> asyncio.Task[np.ndarray]:
         async def answer() -> np.ndarray:
-            return await question
+            distribution = await question
+            self._clock.arrived(awaited)
+            return distribution
 
         return self._group.create_task(answer())

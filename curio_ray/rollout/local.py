@@ -13,6 +13,7 @@ from curio_ray.models.roles import RoleFormats, Roles, connect_roles
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
 from curio_ray.rollout.collect import collect_dialogues
 from curio_ray.tasks.base import Task
+from curio_ray.tracking.dialogue_gauges import DialogueGauges
 
 Replicas = Mapping[str, Sequence[ActorHandle]]
 
@@ -29,6 +30,7 @@ class LocalRunners:
         self._task = task
         self._formats = RoleFormats(config.roles, config.servers, task)
         self._loop = asyncio.new_event_loop()
+        self._gauges = DialogueGauges(config.output.name)
         self._clients: dict[str, ServerClient] = {}
         self._connected_to: dict[str, list[str]] = {}
         self._roles: Roles | None = None
@@ -50,9 +52,11 @@ class LocalRunners:
         """Hold all assigned dialogues; `connect` comes first."""
         if self._roles is None:
             raise RuntimeError("not connected to any server; call connect first")
-        return self._loop.run_until_complete(
-            collect_dialogues(self._task, self._roles, assignments, options)
+        batch = self._loop.run_until_complete(
+            collect_dialogues(self._task, self._roles, assignments, options, self._gauges)
         )
+        self._gauges.handed_over()
+        return batch
 
     def close(self) -> None:
         """End the connections and the event loop."""

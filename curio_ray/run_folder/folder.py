@@ -17,6 +17,7 @@ from curio_ray.run_folder.atomic import write_atomically
 from curio_ray.run_folder.checkpoints import Checkpoints, iteration_name, iteration_of
 from curio_ray.run_folder.metrics import MetricsWriter, read_metrics, truncate_metrics
 from curio_ray.run_folder.summary import Summary
+from curio_ray.tracking.tensorboard_tracker import TensorBoardTracker
 
 if TYPE_CHECKING:
     from curio_ray.dialogue import Dialogue
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.jsonl"
 SUMMARY_FILE = "summary.json"
+NOTES_FILE = "links.json"
 DIALOGUES_FOLDER = "dialogues"
 CHECKPOINTS_FOLDER = "checkpoints"
 
@@ -68,7 +70,8 @@ class RunFolder:
         self._checkpoints = Checkpoints(
             path / CHECKPOINTS_FOLDER, keep=config.training.keep_checkpoints
         )
-        self._metrics = MetricsWriter(path / METRICS_FILE, path / "tensorboard")
+        self._metrics = MetricsWriter(path / METRICS_FILE)
+        self._metrics.add(TensorBoardTracker(path / "tensorboard"))
 
     @classmethod
     def create(cls, path: str | Path, config: RunConfig) -> RunFolder:
@@ -118,8 +121,34 @@ class RunFolder:
         return self.path / "logs"
 
     def write_metrics(self, iteration: int, metrics: Mapping[str, Any]) -> None:
-        """Append an iteration to metrics.jsonl and TensorBoard."""
+        """Append an iteration to metrics.jsonl, TensorBoard and the trackers."""
         self._metrics.write(iteration, metrics)
+
+    def track(self) -> None:
+        """Log to Prometheus and to the trackers that the config asks for, from now on.
+
+        Raises:
+            TrackingError: a tracker's run could not be started.
+        """
+        from curio_ray.tracking.open import open_trackers
+        from curio_ray.tracking.prometheus_tracker import PrometheusTracker
+
+        self._metrics.add(PrometheusTracker(self.path.name))
+        for tracker in open_trackers(self.config, self.path, self.notes()):
+            self._metrics.add(tracker)
+            self.note(tracker.notes)
+
+    def note(self, links: Mapping[str, str | None]) -> None:
+        """Write down where else the run can be seen, by name; None takes an earlier note away."""
+        before = self.notes()
+        notes = {name: link for name, link in {**before, **links}.items() if link is not None}
+        if notes != before:
+            write_atomically(self.path / NOTES_FILE, json.dumps(notes, indent=2) + "\n")
+
+    def notes(self) -> dict[str, str]:
+        """Where else the run can be seen: addresses and ids by name."""
+        file = self.path / NOTES_FILE
+        return json.loads(file.read_text()) if file.is_file() else {}
 
     def metrics(self) -> list[dict[str, Any]]:
         """All iterations logged so far."""
@@ -179,7 +208,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Close the logs and let other processes write."""
-        self._metrics.close()
+        self._metrics.close(self.config.training.iterations)
         self._lock.close()
 
     def _dialogues_file(self, iteration: int) -> Path:

@@ -1,4 +1,4 @@
-"""metrics.jsonl and TensorBoard: one line, and one step, per iteration."""
+"""metrics.jsonl, one line per iteration, and the trackers that get the same numbers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import math
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curio_ray.run_folder.atomic import write_atomically
-
-if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
+from curio_ray.tracking.base import Tracker
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -30,37 +28,34 @@ def truncate_metrics(path: Path, iteration: int) -> None:
 
 
 class MetricsWriter:
-    """Appends an iteration's metrics to both logs. Values that are not finite become null."""
+    """Appends an iteration's metrics to the file; trackers that were added get its numbers.
 
-    def __init__(self, metrics_file: Path, tensorboard_folder: Path) -> None:
+    Values that are not finite become null in the file, and trackers do not get them.
+    """
+
+    def __init__(self, metrics_file: Path) -> None:
         self._file = metrics_file
-        self._folder = tensorboard_folder
-        self._tensorboard: SummaryWriter | None = None
+        self._trackers: list[Tracker] = []
+        self._last = 0
+
+    def add(self, tracker: Tracker) -> None:
+        """Log to a tracker too, which is closed with the writer."""
+        self._trackers.append(tracker)
 
     def write(self, iteration: int, metrics: Mapping[str, Any]) -> None:
-        """Log `metrics`; numbers go to TensorBoard too."""
-        line = {"iteration": iteration} | {key: _plain(value) for key, value in metrics.items()}
+        """Log `metrics`."""
+        values = {key: _plain(value) for key, value in metrics.items()}
         with self._file.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        writer = self._open_tensorboard(iteration)
-        for key, value in line.items():
-            if isinstance(value, int | float) and key != "iteration":
-                writer.add_scalar(key, value, iteration)
-        writer.flush()
+            file.write(json.dumps({"iteration": iteration} | values) + "\n")
+        numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
+        for tracker in self._trackers:
+            tracker.log(iteration, numbers)
+        self._last = iteration
 
-    def close(self) -> None:
-        """Close the TensorBoard file; writing again opens a new one."""
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-            self._tensorboard = None
-
-    def _open_tensorboard(self, iteration: int) -> SummaryWriter:
-        if self._tensorboard is None:
-            from tensorboardX import SummaryWriter
-
-            # purge_step hides from the viewer what an interrupted run logged after its checkpoint
-            self._tensorboard = SummaryWriter(str(self._folder), purge_step=iteration)
-        return self._tensorboard
+    def close(self, iterations: int) -> None:
+        """Close the trackers; the run is complete where its last of `iterations` was logged."""
+        for tracker in self._trackers:
+            tracker.close(complete=self._last >= iterations)
 
 
 def _plain(value: Any) -> Any:

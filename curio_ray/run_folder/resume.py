@@ -14,6 +14,7 @@ CHANGEABLE = (
     "training.iterations",
     "training.checkpoint_every",
     "training.keep_checkpoints",
+    "tracking.",
     "cluster.",
 )
 
@@ -29,7 +30,7 @@ def resume_config(path: Path, overrides: Sequence[str]) -> RunConfig:
         if not override.startswith(CHANGEABLE):
             raise ConfigError(
                 f"--set {override}: a resumed run keeps its config; only "
-                f"{', '.join(CHANGEABLE[:-1])} and cluster.* may change"
+                f"{', '.join(CHANGEABLE[:-2])}, tracking.* and cluster.* may change"
             )
     config = RunFolder.read_config(path, overrides)
     done = iteration_of(find_checkpoint(path)) or 0

@@ -1,0 +1,1 @@
+"""Where an iteration's figures go besides metrics.jsonl: TensorBoard, Prometheus, trackers."""
