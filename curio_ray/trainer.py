@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,13 +27,12 @@ from curio_ray.learner.batch import (
 )
 from curio_ray.learner.group import LearnerGroup
 from curio_ray.models.launch import ServerSet, start_servers
-from curio_ray.models.weight_transfer.leftover_weights import remove_leftover_weights
 from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
 from curio_ray.rewards.advantages import batch_advantages
 from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
-from curio_ray.rollout.clock import collection_parts
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
 from curio_ray.rollout.batch import Runners, collect_full_batch, make_assignments
+from curio_ray.rollout.clock import collection_parts
 from curio_ray.tasks.base import Split
 from curio_ray.tasks.registry import make_task
 from curio_ray.tasks.stream import UserStream
@@ -77,7 +75,6 @@ class Trainer:
         self.task = make_task(config.task, config.seed)
         self._stream = UserStream(self.task.users("train"), config.seed)
         self._second_user_model = make_second_user_model(config, self.task)
-        self._run_id = uuid.uuid4().hex[:12]
         self.learner = LearnerGroup(config)
         self.servers: ServerSet = start_servers(config)
         self.learner.start()
@@ -96,7 +93,6 @@ class Trainer:
             self.servers,
             self.config.roles.policy.server,
             self.config.weights,
-            self._run_id,
         )
 
     def step(self, runners: Runners) -> Iteration:
@@ -120,21 +116,21 @@ class Trainer:
             self.version += 1
             pushed = self._push_weights()
         self.iteration += 1
-            "dialogue_seconds": batch.seconds.total / batch.seconds.dialogues,
         self.dialogues += len(dialogues)
         metrics = {
-            "staleness": staleness(dialogues, self.version - 1),
             "dialogues": self.dialogues,
             "dialogues_per_second": len(dialogues) / sum(clock.seconds.values()),
+            "dialogue_seconds": batch.seconds.total / batch.seconds.dialogues,
             **dialogue_metrics(dialogues, self.task),
             **self._stalled(dialogues),
+            "staleness": staleness(dialogues, self.version - 1),
             **log_prob_differences(sequences, scores),
             **learned,
-            **collection_parts(clock.seconds["time/collect"], batch.seconds),
             "retries": batch.retries,
             "replaced": len(batch.failures),
             "weight_version": self.version,
             **clock.seconds,
+            **collection_parts(clock.seconds["time/collect"], batch.seconds),
             **{f"time/weights_{phase}": seconds for phase, seconds in pushed.items()},
         }
         return Iteration(self.iteration, metrics, dialogues)
@@ -182,12 +178,11 @@ class Trainer:
         self._push_weights()
 
     def shutdown(self) -> None:
-        """End servers and learner, and remove weights that were on their way."""
+        """End servers and learner."""
         try:
             self.learner.shutdown()
         finally:
             self.servers.shutdown()
-            remove_leftover_weights(self._run_id)
 
     def _collect(self, runners: Runners) -> RolloutBatch:
         training, group_size = self.config.training, self.config.credit.group_size

@@ -135,6 +135,7 @@ class WeightTransferConfig(Section):
     """How new policy weights travel from the learner to the policy's servers."""
 
     backend: Literal["shared_memory", "nccl", "ipc"] = "shared_memory"
-    """shared_memory on CPU; nccl or ipc between GPUs."""
+    """shared_memory: through Ray's object store, which processes of a node share and which copies
+    between nodes. nccl or ipc between GPUs."""
     deadline_s: Seconds = 120
     """Seconds within which a transfer must be over."""

@@ -83,13 +83,13 @@ class LearnerRank:
         """One update; every rank returns the same metrics."""
         return self._started_engine.update(sequences)
 
-    def setup_weight_transfer(self, backend: str, run_id: str, info: dict[str, Any]) -> None:
+    def setup_weight_transfer(self, backend: str, info: dict[str, Any]) -> None:
         """Make this rank's sender, in place of the one before."""
         from curio_ray.models.weight_transfer.sender import make_sender
 
         if self._sender is not None:
             self._sender.close()
-        self._sender = make_sender(backend, run_id, rank=self._rank, info=info)
+        self._sender = make_sender(backend, rank=self._rank, info=info)
 
     def send_weights(self, version: int) -> dict[str, Any]:
         """Send the policy's weights in the server's type; what the servers need to load them."""

@@ -81,14 +81,14 @@ class LearnerGroup:
         metrics: dict[str, float] = self._call("update", ray.put(list(sequences)))[0]
         return metrics
 
-    def setup_weight_transfer(self, backend: str, run_id: str, info: dict[str, Any]) -> None:
+    def setup_weight_transfer(self, backend: str, info: dict[str, Any]) -> None:
         """Make every rank's weight sender.
 
         Raises:
             DeadlineError: a rank took longer than `weights.deadline_s`.
             LearnerError: a rank died or failed.
         """
-        self._call_for_weights("setup_weight_transfer", backend, run_id, info)
+        self._call_for_weights("setup_weight_transfer", backend, info)
 
     def send_weights(self, version: int) -> dict[str, Any]:
         """Send the policy's weights; returns what the servers need to load them.

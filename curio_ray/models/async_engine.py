@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curio_ray.errors import ServerError
@@ -15,6 +19,8 @@ from curio_ray.models.vllm_arguments import result_of, sampling_parameters
 if TYPE_CHECKING:
     from vllm import RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
+
+MEMORY_FOLDER = Path("/dev/shm")
 
 
 class AsyncEngine:
@@ -72,10 +78,11 @@ class AsyncEngine:
         await self._llm.start_weight_update()
 
     async def update_weights(self, info: dict[str, Any]) -> None:
-        """Receive one chunk of weights."""
+        """Receive one chunk of weights; tensors reach the engine's process as a file in memory."""
         from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
 
-        await self._llm.update_weights(WeightTransferUpdateRequest(update_info=info))
+        with _for_another_process(info) as sent:
+            await self._llm.update_weights(WeightTransferUpdateRequest(update_info=sent))
 
     async def finish_weight_update(self, version: int) -> None:
         """Complete the model, stamp the version and let requests go on."""
@@ -128,3 +135,16 @@ def _async_engine(arguments: Any) -> AsyncLLM:
     from vllm.v1.engine.async_llm import AsyncLLM
 
     return AsyncLLM.from_engine_args(arguments)
+
+
+@contextlib.contextmanager
+def _for_another_process(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "tensors" not in info:
+        yield info
+        return
+    from safetensors.torch import save_file
+
+    folder = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
+    with tempfile.NamedTemporaryFile(prefix="curio-weights-", dir=folder) as file:
+        save_file(info["tensors"], file.name)
+        yield {"file": file.name}

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import ServerError
 from curio_ray.models.engine import Engine
 from curio_ray.models.outbox import Answer, Outbox
 from curio_ray.models.requests import GenerateRequest, GenerateResult
-from curio_ray.tracking.exported import Exporter
 from curio_ray.models.vllm_arguments import engine_arguments, refusal, set_process_environment
+from curio_ray.tracking.exported import Exporter
+
+if TYPE_CHECKING:
+    from curio_ray.models.weight_transfer.arrays import WeightArray
 
 COLLECT_WAIT_S = 1.0
 
@@ -35,8 +37,8 @@ class ModelServer:
         config: ServerConfig,
         transfer_backend: str | None = None,
         seed: int = 0,
-        run: str = "",
         replica: int = 0,
+        run: str = "",
     ) -> None:
         set_process_environment(config, transfer_backend)
         self.name = name
@@ -50,8 +52,8 @@ class ModelServer:
         self._starting: asyncio.Task[None] | None = None
         self._created = time.perf_counter()
         self._start_seconds = 0.0
-        self._exporter = Exporter(run, "server", server=name, replica=str(replica))
         self._version = 0
+        self._exporter = Exporter(run, "server", server=name, replica=str(replica))
 
     async def ready(self) -> dict[str, Any]:
         """Wait until the engine has started; the first call starts it.
@@ -97,8 +99,8 @@ class ModelServer:
                 continue
             answer = asyncio.ensure_future(self._engine.generate(request))
             self._running[client_id, request_id] = answer
-        self._exporter.set("curio_server_requests", len(self._running))
             answer.add_done_callback(partial(self._finish, client_id, request_id))
+        self._exporter.set("curio_server_requests", len(self._running))
 
     async def collect(self, client_id: str) -> list[tuple[int, Answer]]:
         """Everything finished for this client, as soon as there is anything.
@@ -127,19 +129,20 @@ class ModelServer:
         """Pause generation and make the model ready to receive."""
         await self._engine.start_weight_update()
 
-    async def update_weights(self, info: dict[str, Any]) -> None:
-        """Receive one chunk of weights."""
+    async def update_weights(
+        self, info: dict[str, Any], arrays: Mapping[str, WeightArray] | None = None
+    ) -> None:
+        """Receive one chunk of weights; `arrays` come from the object store."""
+        if arrays is not None:
+            from curio_ray.models.weight_transfer.arrays import as_tensors
+
+            info = {**info, "tensors": as_tensors(arrays)}
         await self._engine.update_weights(info)
 
     async def finish_weight_update(self, version: int) -> None:
         """Complete the model, reset the prefix cache, stamp the version and go on."""
         await self._engine.finish_weight_update(version)
         self._version = version
-
-    async def discard_weights(self, files: Sequence[str]) -> None:
-        """Remove weight files from this machine that every replica has loaded."""
-        for name in files:
-            Path(name).unlink(missing_ok=True)
 
     async def stats(self) -> dict[str, Any]:
         """Totals since the start, the requests now running and the version of the weights."""

@@ -16,6 +16,7 @@ from curio_ray.config import RunConfig
 from curio_ray.errors import DeadlineError, LearnerError
 from curio_ray.learner.batch import SequenceScore, TrainingSequence
 from curio_ray.learner.group import LearnerGroup
+from curio_ray.models.weight_transfer.arrays import as_tensors
 
 MakeSequences = Callable[..., list[TrainingSequence]]
 MakeConfig = Callable[..., RunConfig]
@@ -57,6 +58,12 @@ class Outcome:
     sent: dict[str, np.ndarray]
 
 
+def received(sent: dict[str, Any]) -> dict[str, np.ndarray]:
+    """What a server would load, read from the object store."""
+    parts = [as_tensors(ray.get(bucket)) for bucket in sent["buckets"]]
+    return {name: tensor.numpy().copy() for part in parts for name, tensor in part.items()}
+
+
 @pytest.fixture(scope="module", params=[0, 1, 2, 3])
 def outcomes(
     request: pytest.FixtureRequest,
@@ -79,9 +86,8 @@ def outcomes(
     group = run_group(zero_stage=request.param, ranks=2)
     scored = group.score(sequences)
     metrics = [group.update(sequences), group.update(sequences[:1])]
-    group.setup_weight_transfer("shared_memory", f"test-{folder.parent.name}-{folder.name}", {})
-    files = group.send_weights(1)["files"]
-    sent = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    group.setup_weight_transfer("shared_memory", {})
+    sent = received(group.send_weights(1))
     group.export_policy(folder)
     group.shutdown()
     return one, Outcome(scored, metrics, load_file(folder / "model.safetensors"), sent)

@@ -62,8 +62,8 @@ class LearnerOfOneModel:
 
     model: PreTrainedModel
 
-    def setup_weight_transfer(self, backend: str, run_id: str, info: dict[str, Any]) -> None:
-        self.sender = make_sender(backend, run_id, info=info)
+    def setup_weight_transfer(self, backend: str, info: dict[str, Any]) -> None:
+        self.sender = make_sender(backend, info=info)
 
     def send_weights(self, version: int) -> dict[str, Any]:
         return self.sender.send(self.model.named_parameters(), version)

@@ -34,7 +34,7 @@ def test_after_an_update_tokens_come_from_the_new_weights_and_carry_their_versio
     running: Running, changed: PreTrainedModel
 ) -> None:
     learner = LearnerOfOneModel(changed)
-    setup_weight_transfer(learner, running.servers, "policy", running.config.weights, "async")
+    setup_weight_transfer(learner, running.servers, "policy", running.config.weights)
     push_weights(learner, running.servers, "policy", 4, running.config.weights)
     [answer] = running.ask([GenerateRequest(PROMPT, max_tokens=12, seed=1)])
     expected = log_probs_of(changed, PROMPT, answer.token_ids)

@@ -1,64 +1,53 @@
-"""The learner's side of a weight transfer, without a server."""
+"""The learner's side of a weight transfer, and its way through the object store."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+import ray
 import torch
-from safetensors.torch import load_file
 
 from curio_ray.errors import ConfigError
+from curio_ray.models.weight_transfer.arrays import as_arrays, as_tensors
 from curio_ray.models.weight_transfer.buckets import buckets
-from curio_ray.models.weight_transfer.leftover_weights import remove_leftover_weights
-from curio_ray.models.weight_transfer.sender import WeightSender, make_sender
+from curio_ray.models.weight_transfer.sender import make_sender
 
-WEIGHTS = {"first": torch.arange(6.0).reshape(2, 3), "second": torch.ones(4)}
-
-
-@pytest.fixture
-def sender() -> Iterator[WeightSender]:
-    sender = make_sender("shared_memory", uuid.uuid4().hex)
-    yield sender
-    sender.close()
+WEIGHTS = {
+    "first": torch.arange(6.0).reshape(2, 3),
+    "second": torch.tensor(4.0),
+    "third": torch.arange(5).to(torch.bfloat16),
+}
 
 
-def test_the_files_hold_the_tensors_that_were_sent(sender: WeightSender) -> None:
-    info = sender.send(WEIGHTS.items(), version=3)
-    loaded = {name: tensor for file in info["files"] for name, tensor in load_file(file).items()}
-    assert loaded.keys() == WEIGHTS.keys()
-    assert all(torch.equal(loaded[name], WEIGHTS[name]) for name in WEIGHTS)
+@pytest.fixture(scope="module")
+def own_ray() -> Iterator[None]:
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
 
 
-def test_a_new_version_replaces_the_files_of_the_last(sender: WeightSender) -> None:
-    old = sender.send(WEIGHTS.items(), version=1)["files"]
-    new = sender.send(WEIGHTS.items(), version=2)["files"]
-    assert not any(Path(name).exists() for name in old)
-    assert all(Path(name).exists() for name in new)
+@pytest.mark.usefixtures("own_ray")
+def test_the_store_holds_the_tensors_that_were_sent_bit_for_bit() -> None:
+    [bucket] = make_sender("shared_memory").send(WEIGHTS.items(), version=3)["buckets"]
+    received = as_tensors(ray.get(bucket))
+    assert list(received) == list(WEIGHTS)
+    for name, tensor in WEIGHTS.items():
+        assert received[name].dtype == tensor.dtype
+        assert torch.equal(received[name], tensor)
 
 
-def test_the_same_version_can_be_sent_again(sender: WeightSender) -> None:
-    sender.send(WEIGHTS.items(), version=1)
-    assert all(Path(name).exists() for name in sender.send(WEIGHTS.items(), version=1)["files"])
+@pytest.mark.usefixtures("own_ray")
+def test_two_readers_of_a_node_share_one_copy() -> None:
+    [bucket] = make_sender("shared_memory").send({"a": torch.ones(2**18)}.items(), 1)["buckets"]
+    first, second = (ray.get(bucket)["a"].content for _ in range(2))
+    assert first.ctypes.data == second.ctypes.data
 
 
-def test_closing_leaves_no_file(sender: WeightSender) -> None:
-    folder = Path(sender.send(WEIGHTS.items(), version=1)["files"][0]).parents[1]
-    sender.close()
-    assert not folder.exists()
-
-
-def test_what_a_killed_rank_left_can_be_removed_by_the_name_of_its_run() -> None:
-    run_id = uuid.uuid4().hex
-    folder = Path(make_sender("shared_memory", run_id).send(WEIGHTS.items(), 1)["files"][0]).parent
-    remove_leftover_weights(run_id)
-    assert not folder.parent.exists()
-
-
-def test_where_no_weights_are_left_nothing_is_removed() -> None:
-    remove_leftover_weights(uuid.uuid4().hex)
+def test_arrays_are_views_and_no_copies() -> None:
+    tensor = torch.ones(3)
+    [received] = as_tensors(as_arrays({"a": tensor})).values()
+    assert received.data_ptr() == tensor.data_ptr()
 
 
 def test_a_rank_other_than_the_first_takes_part_and_sends_nothing() -> None:
@@ -69,7 +58,7 @@ def test_a_rank_other_than_the_first_takes_part_and_sends_nothing() -> None:
             yielded.append(name)
             yield name, tensor
 
-    assert make_sender("shared_memory", "unused", rank=1).send(gathered(), version=1) == {}
+    assert make_sender("shared_memory", rank=1).send(gathered(), version=1) == {}
     assert yielded == list(WEIGHTS)
 
 
@@ -96,4 +85,4 @@ def test_a_bucket_survives_what_the_stream_does_to_its_tensor_afterwards() -> No
 
 def test_an_unknown_backend_says_what_to_write() -> None:
     with pytest.raises(ConfigError, match="shared_memory, nccl or ipc"):
-        make_sender("carrier_pigeon", "run")
+        make_sender("carrier_pigeon")

@@ -18,7 +18,7 @@ from curio_ray.models.weight_transfer.plugin import SHARED_MEMORY
 class WeightLearner(Protocol):
     """What a push needs of the learner; both calls reach every rank and block."""
 
-    def setup_weight_transfer(self, backend: str, run_id: str, info: dict[str, Any]) -> Any:
+    def setup_weight_transfer(self, backend: str, info: dict[str, Any]) -> Any:
         """Make every rank's sender."""
 
     def send_weights(self, version: int) -> dict[str, Any]:
@@ -30,19 +30,18 @@ def setup_weight_transfer(
     servers: ServerSet,
     server: str,
     config: WeightTransferConfig,
-    run_id: str,
 ) -> None:
     """Make the senders and connect them with the server's replicas; once per learner start."""
     replicas = servers.replicas(server)
     if config.backend == SHARED_MEMORY:
         _on_replicas(server, replicas, "init_weight_transfer", ({},), config.deadline_s)
-        learner.setup_weight_transfer(config.backend, run_id, {})
+        learner.setup_weight_transfer(config.backend, {})
         return
     info: dict[str, Any] = {"servers": replicas, "deadline_s": config.deadline_s}
     if config.backend == "nccl":
         workers = servers.config(server).tensor_parallel * len(replicas)
         info["world_size"] = 1 + workers
-    learner.setup_weight_transfer(config.backend, run_id, info)
+    learner.setup_weight_transfer(config.backend, info)
 
 
 def push_weights(
@@ -71,16 +70,17 @@ def push_weights(
     if config.backend != SHARED_MEMORY:
         return seconds
     replicas = servers.replicas(server)
-    phases: list[tuple[str, str, tuple[Any, ...]]] = [
-        ("start", "start_weight_update", ()),
-        ("update", "update_weights", (info,)),
-        ("finish", "finish_weight_update", (version,)),
+    phases: list[tuple[str, str, list[tuple[Any, ...]]]] = [
+        ("start", "start_weight_update", [()]),
+        # Ray fetches each bucket to the replica's node before it makes the call.
+        ("update", "update_weights", [({}, bucket) for bucket in info["buckets"]]),
+        ("finish", "finish_weight_update", [(version,)]),
     ]
-    for phase, method, arguments in phases:
+    for phase, method, argument_lists in phases:
         started = time.perf_counter()
-        _on_replicas(server, replicas, method, arguments, config.deadline_s)
+        for arguments in argument_lists:
+            _on_replicas(server, replicas, method, arguments, config.deadline_s)
         seconds[phase] = time.perf_counter() - started
-    _on_replicas(server, replicas[:1], "discard_weights", (info["files"],), config.deadline_s)
     return seconds
 
 

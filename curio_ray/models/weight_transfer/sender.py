@@ -23,9 +23,7 @@ class WeightSender(Protocol):
         """Release files and connections."""
 
 
-def make_sender(
-    backend: str, run_id: str, *, rank: int = 0, info: dict[str, Any] | None = None
-) -> WeightSender:
+def make_sender(backend: str, *, rank: int = 0, info: dict[str, Any] | None = None) -> WeightSender:
     """The sender of one learner rank.
 
     `info` is what `setup_weight_transfer` was given by the driver: empty for shared memory; for
@@ -38,7 +36,7 @@ def make_sender(
     if backend == SHARED_MEMORY:
         from curio_ray.models.weight_transfer.shared_memory_sender import SharedMemorySender
 
-        return SharedMemorySender(run_id, rank)
+        return SharedMemorySender(rank)
     if backend == "nccl":
         from curio_ray.models.weight_transfer.nccl_sender import NcclSender
 

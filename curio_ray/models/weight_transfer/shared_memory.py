@@ -1,13 +1,12 @@
-"""The receiving side on CPU: reads safetensors files that the learner left in shared memory."""
+"""The receiving side of `shared_memory`: loads tensors that the server took from the store."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors.torch import load_file
 from vllm.distributed.weight_transfer.base import (
     WeightTransferEngine,
     WeightTransferInitInfo,
@@ -17,18 +16,22 @@ from vllm.distributed.weight_transfer.base import (
 
 @dataclass
 class SharedMemoryInitInfo(WeightTransferInitInfo):
-    """Nothing has to be agreed on: an update names its files."""
+    """Nothing has to be agreed on: an update holds its tensors."""
 
 
 @dataclass
 class SharedMemoryUpdateInfo(WeightTransferUpdateInfo):
-    """The safetensors files of one version of the weights, under Hugging Face names."""
+    """Some tensors under Hugging Face names, or the safetensors file that holds them.
 
-    files: list[str]
+    An engine in its server's own process gets the tensors, another one the file.
+    """
+
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    file: str | None = None
 
 
 class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemoryUpdateInfo]):
-    """Loads whole models between two engine steps, on the machine of the sender."""
+    """Loads whole models between two engine steps, a bucket of tensors at a time."""
 
     init_info_cls = SharedMemoryInitInfo
     update_info_cls = SharedMemoryUpdateInfo
@@ -42,23 +45,16 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
 
         initialize_layerwise_reload(self.model)
 
-    def update_weights(self, update_info: dict[str, list[str]]) -> None:
+    def update_weights(self, update_info: dict[str, Any]) -> None:
         """Load without the base class's synchronisation, which needs an accelerator."""
         self.receive_weights(self.parse_update_info(update_info))
 
     def receive_weights(self, update_info: SharedMemoryUpdateInfo) -> None:
-        """Load every tensor of the update's files.
-
-        Raises:
-            FileNotFoundError: the server runs on another machine than the learner's first rank.
-        """
-        for name in update_info.files:
-            if not Path(name).is_file():
-                raise FileNotFoundError(
-                    f"{name} is not on this machine; weights.backend: shared_memory needs the "
-                    "learner's first rank and the policy's servers on one machine, write nccl"
-                )
-            self.model.load_weights(_tensors_of(name))
+        """Load every tensor of the update."""
+        tensors = update_info.tensors
+        if update_info.file is not None:
+            tensors = load_file(update_info.file)
+        self.model.load_weights(iter(tensors.items()))
 
     def finish_weight_update(self) -> None:
         """Pack the layers again, and with them an output head tied to the embedding.
@@ -75,9 +71,3 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
 
     def shutdown(self) -> None:
         """Nothing is held between two updates."""
-
-
-def _tensors_of(name: str) -> Iterator[tuple[str, torch.Tensor]]:
-    with safe_open(name, framework="pt") as file:
-        for key in file.keys():  # noqa: SIM118 (safe_open is no mapping)
-            yield key, file.get_tensor(key)
