@@ -18,8 +18,8 @@ from curio_ray.config.servers import (
     WeightTransferConfig,
 )
 from curio_ray.config.supervised import SupervisedConfig
-
 from curio_ray.config.tracking import TrackingConfig
+
 
 class TaskConfig(Section):
     """What the dialogues are about."""
@@ -149,11 +149,11 @@ class RunConfig(Section):
     """Models that have learned from recorded conversations, made by `curio sft`."""
     cluster: ClusterConfig = ClusterConfig()
     """Where Ray runs."""
+    tracking: TrackingConfig = TrackingConfig()
+    """Where metrics go besides the run folder."""
 
     @model_validator(mode="after")
     def _roles_name_servers(self) -> RunConfig:
-    tracking: TrackingConfig = TrackingConfig()
-    """Where metrics go besides the run folder."""
         known = f"write one of: {', '.join(sorted(self.servers))}, or " if self.servers else ""
         for field, server in self._servers_by_field():
             if server not in self.servers:
