@@ -21,11 +21,12 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.utils.checkpoints import Checkpointable
 from ray.tune import PlacementGroupFactory
 
-from curio_ray.capacity import wait_for_capacity
 from curio_ray.config import RunConfig, load_config, parse_config
-from curio_ray.config.resources import DRIVER_CPUS, RUNNER_CPUS, bundles
+from curio_ray.config.resources import RUNNER_CPUS
 from curio_ray.evaluation.checkpoint import TRAINER_FOLDER
 from curio_ray.models.roles import RoleFormats
+from curio_ray.placement.reservation import reserve
+from curio_ray.placement.trial import trial_places
 from curio_ray.rollout.runner import DialogueRunner
 from curio_ray.rollout.runner_pool import RunnerPool
 from curio_ray.tasks.base import Split
@@ -142,23 +143,22 @@ class Curio(Algorithm):
     def default_resource_request(cls, config: Any) -> PlacementGroupFactory:
         """What a Ray Tune trial reserves: its driver and every actor of the run."""
         run = config.run_config if isinstance(config, CurioConfig) else parse_config(config["run"])
-        actors = [
-            {"CPU": bundle.cpus, "GPU": bundle.gpus}
-            for bundle in reversed(bundles(run))  # RLlib puts runner i into bundle i
-            for _ in range(bundle.count)
-        ]
-        return PlacementGroupFactory([{"CPU": DRIVER_CPUS}, *actors])
+        places = trial_places(run)
+        return PlacementGroupFactory(
+            [place.resources for place in places],
+            bundle_label_selector=[dict(place.labels) for place in places],
+        )
 
     def setup(self, config: CurioConfig) -> None:
         """Start servers, learner and runners side by side, then wait for all of them."""
         run = config.run_config
-        wait_for_capacity(run)
-        self.trainer = Trainer(run)
+        self._reservation = reserve(run)
+        self.trainer = Trainer(run, self._reservation)
         self.last_iteration: Iteration | None = None
         try:
             # Runners build these as well, but their errors would not arrive here.
             RoleFormats(run.roles, run.servers, self.trainer.task)
-            super().setup(config)
+            self._setup_runners(config)
             self.trainer.wait_ready()
         except BaseException:
             self.cleanup()
@@ -203,7 +203,22 @@ class Curio(Algorithm):
         finally:
             if getattr(self, "env_runner_group", None) is not None:
                 self.env_runner_group._worker_manager.clear()
+            self._reservation.release()
             shutil.rmtree(self._own_logdir, ignore_errors=True)
+
+    def _setup_runners(self, config: CurioConfig) -> None:
+        """RLlib's own setup, with its runners in their places."""
+        kept = self.config
+        resources = self._reservation.runners()
+        self.config = kept.copy(copy_frozen=False)
+        self.config.env_runners(
+            num_cpus_per_env_runner=resources.pop("CPU", 0),
+            custom_resources_per_env_runner=resources,
+        )
+        self.config.freeze()
+        super().setup(config)
+        # a checkpoint holds the config, and the next run has other places
+        self.config = kept
 
     def _setup_logdir(self) -> None:
         # Outside Ray Tune, RLlib would leave an empty folder in the home directory for each run.

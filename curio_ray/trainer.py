@@ -28,6 +28,7 @@ from curio_ray.learner.batch import (
 from curio_ray.learner.group import LearnerGroup
 from curio_ray.models.launch import ServerSet, start_servers
 from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
+from curio_ray.placement.reservation import Reservation
 from curio_ray.rewards.advantages import batch_advantages
 from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
@@ -67,16 +68,17 @@ class PhaseClock:
 class Trainer:
     """Servers, learner and users of one run, and the step that brings them together.
 
-    Constructing it starts the actors without waiting for them; `wait_ready` waits.
+    Constructing it starts the actors in their places, by default anywhere, without waiting for
+    them; `wait_ready` waits.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, reservation: Reservation | None = None) -> None:
         self.config = config
         self.task = make_task(config.task, config.seed)
         self._stream = UserStream(self.task.users("train"), config.seed)
         self._second_user_model = make_second_user_model(config, self.task)
-        self.learner = LearnerGroup(config)
-        self.servers: ServerSet = start_servers(config)
+        self.learner = LearnerGroup(config, reservation)
+        self.servers: ServerSet = start_servers(config, reservation)
         self.learner.start()
         self.iteration = 0
         self.dialogues = 0

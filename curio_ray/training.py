@@ -12,6 +12,7 @@ from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.config import RunConfig
 from curio_ray.errors import CheckpointError
 from curio_ray.log_files import link_process_logs
+from curio_ray.placement.reservation import heard_by
 from curio_ray.process_memory import MemorySampler
 from curio_ray.progress import ProgressDisplay
 from curio_ray.ray_session import connect_to_ray
@@ -119,7 +120,8 @@ def _first_evaluation(run: RunFolder) -> dict[str, Any]:
 
 def _build(config: RunConfig, progress: ProgressDisplay) -> Curio:
     progress.phase("starting servers, learner and dialogue runners")
-    return CurioConfig.from_run_config(config).build_algo()
+    with heard_by(progress.phase):
+        return CurioConfig.from_run_config(config).build_algo()
 
 
 def _evaluate(

@@ -54,4 +54,4 @@ def _show_places(config: RunConfig, offered: list[Node], place: str, console: Co
     """Print what is missing at a place; the same as at most one problem."""
     missing = find_missing(config, offered)
     console.print(render_places(missing, len(offered), place))
-    return [explain_missing(missing, place)] if missing else []
+    return [explain_missing(missing, offered, place)] if missing else []

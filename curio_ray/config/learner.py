@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from curio_ray.config.base import Positive, Seconds, Section
+from curio_ray.config.placement import LearnerPlacementConfig
 
 
 class ValueHeadConfig(Section):
@@ -36,6 +37,8 @@ class LearnerConfig(Section):
     """Threads of each rank on CPU."""
     gpus_per_rank: Annotated[float, Field(ge=0)] = 0
     """GPUs per rank; 0 means CPU."""
+    placement: LearnerPlacementConfig = LearnerPlacementConfig()
+    """Where the ranks lie."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     """AdamW's step size."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

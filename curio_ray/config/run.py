@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from curio_ray.config.base import Fraction, Positive, Seconds, Section
 from curio_ray.config.learner import LearnerConfig
+from curio_ray.config.placement import PlacementConfig
 from curio_ray.config.rewards import CreditConfig, RewardsConfig
 from curio_ray.config.servers import (
     ReadingRole,
@@ -44,6 +45,8 @@ class RolloutConfig(Section):
 
     runners: Positive = 1
     """Processes that hold dialogues."""
+    placement: PlacementConfig = PlacementConfig()
+    """Where the runners lie."""
     dialogues_in_flight: Positive = 64
     """Dialogues that one runner holds at once."""
     attempts: Positive = 3
@@ -115,7 +118,7 @@ class ClusterConfig(Section):
     dashboard_port: Annotated[int, Field(ge=1024, le=65535)] = 8265
     """Port of that page."""
     capacity_deadline_s: Seconds = 60
-    """Seconds to wait for the CPUs and GPUs that the run asks for."""
+    """Seconds to wait for the nodes that the run asks for; one that cannot come ends it at once."""
 
 
 class RunConfig(Section):
@@ -238,6 +241,48 @@ class RunConfig(Section):
                 "learner.zero_stage: bfloat16 needs sharded optimizer states; write 1 or more, "
                 "or learner.precision: float32"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _ranks_lie_beside_a_server(self) -> RunConfig:
+        placement = self.learner.placement
+        if placement.beside is None:
+            return self
+        if placement.beside not in self.servers:
+            raise ValueError(
+                f"learner.placement.beside: there is no server '{placement.beside}'; write one of: "
+                f"{', '.join(sorted(self.servers))}, or null"
+            )
+        if placement.strategy or placement.labels:
+            raise ValueError(
+                "learner.placement: ranks beside a server lie where it lies; write strategy and "
+                f"labels in servers.{placement.beside}.placement"
+            )
+        server = self.servers[placement.beside]
+        most = -(-self.learner.ranks // server.replicas)
+        asked = [server.gpus * server.tensor_parallel, *[self.learner.gpus_per_rank] * most]
+        parts = sum(each for each in asked if each < 1)
+        if parts > 1:
+            raise ValueError(
+                f"learner.placement.beside: a replica of '{placement.beside}' and the ranks beside "
+                f"it ask for parts of a GPU that add up to {parts:g}; write parts of at most 1 "
+                f"together in servers.{placement.beside}.gpus and learner.gpus_per_rank, or whole "
+                "GPUs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_of_a_gpu_or_whole_ones(self) -> RunConfig:
+        asked = {
+            f"servers.{name}.gpus": server.gpus * server.tensor_parallel
+            for name, server in self.servers.items()
+        } | {"learner.gpus_per_rank": self.learner.gpus_per_rank}
+        for field, gpus in asked.items():
+            if gpus > 1 and gpus != int(gpus):
+                raise ValueError(
+                    f"{field}: one process would get {gpus:g} GPUs; write a part of one GPU, or "
+                    "whole GPUs"
+                )
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from curio_ray.config.base import Positive, Seconds, Section
+from curio_ray.config.placement import PlacementConfig
 
 
 class ServerConfig(Section):
@@ -36,6 +37,8 @@ class ServerConfig(Section):
     """GPUs per engine process; 0 means CPU."""
     tensor_parallel: Positive = 1
     """Over how many processes each engine splits the model."""
+    placement: PlacementConfig = PlacementConfig()
+    """Where the replicas lie."""
     start_deadline_s: Seconds = 300
     """Seconds within which the engine must be ready."""
     request_deadline_s: Seconds = 120

@@ -15,6 +15,7 @@ from curio_ray.learner.actor import LearnerRank
 from curio_ray.learner.batch import SequenceScore, TrainingSequence, check_finite
 from curio_ray.learner.rank_calls import wait_for_ranks
 from curio_ray.models.locate import locate_model
+from curio_ray.placement.reservation import Reservation
 
 CLOSE_DEADLINE_S = 5.0
 
@@ -30,8 +31,9 @@ class LearnerGroup:
         ConfigError: there is no such model.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, reservation: Reservation | None = None) -> None:
         self._config = config
+        self._reservation = reservation
         # Found here, since a rank may run in another folder.
         self._model_path = locate_model(config.servers[config.roles.policy.server].model)
         self._started: list[ray.ObjectRef] = []
@@ -40,9 +42,11 @@ class LearnerGroup:
     def start(self) -> None:
         """Create the ranks, which begin to load at once; does not wait."""
         self.shutdown()
-        actor_class = ray.remote(LearnerRank).options(**self._resources())
+        actor_class = ray.remote(LearnerRank)
         self.ranks = [
-            actor_class.remote(self._config, self._model_path, rank)
+            actor_class.options(**self._resources(rank)).remote(
+                self._config, self._model_path, rank
+            )
             for rank in range(self._config.learner.ranks)
         ]
         rendezvous = self.ranks[0].rendezvous.remote()
@@ -152,9 +156,10 @@ class LearnerGroup:
             ray.kill(rank)
         self.ranks, self._started = [], []
 
-    def _resources(self) -> dict[str, Any]:
+    def _resources(self, rank: int) -> dict[str, Any]:
         bundle = learner_bundle(self._config)
-        return {"num_cpus": bundle.cpus, "num_gpus": bundle.gpus, "max_restarts": 0}
+        place = self._reservation.rank(rank) if self._reservation else {}
+        return {"num_cpus": bundle.cpus, "num_gpus": bundle.gpus, "max_restarts": 0, **place}
 
 
 def _absolute(folder: str | Path) -> str:

@@ -17,6 +17,7 @@ from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import DeadlineError, ServerError
 from curio_ray.models.client import ServerClient
 from curio_ray.models.server import ModelServer
+from curio_ray.placement.reservation import Reservation
 
 logger = logging.getLogger(__name__)
 
@@ -122,17 +123,22 @@ class ServerSet:
             ) from error
 
 
-def start_servers(config: RunConfig) -> ServerSet:
+def start_servers(config: RunConfig, reservation: Reservation | None = None) -> ServerSet:
     """Create every replica of every server and let all of them load at the same time.
 
     Only the policy's server is made ready to receive weights. Does not wait.
+
+    Args:
+        config: the run's.
+        reservation: where the replicas lie; by default anywhere.
     """
     actor_class = ray.remote(ModelServer)
     replicas = []
     for name, server in config.servers.items():
         learns = name == config.roles.policy.server
         for number in range(server.replicas):
-            actor = actor_class.options(**_resources(config, name)).remote(
+            place = reservation.server(name, number) if reservation else {}
+            actor = actor_class.options(**_resources(config, name), **place).remote(
                 name,
                 server,
                 config.weights.backend if learns else None,

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from curio_ray.config import RunConfig
-from curio_ray.config.resources import DRIVER_CPUS, Bundle, bundles
+from curio_ray.config.resources import DRIVER_CPUS, Bundle, Group, make_layout
 from curio_ray.errors import ConfigError
-from curio_ray.plan.placement import Node, unplaced
+from curio_ray.plan.placement import Node, advise, list_bundles, unplaced_groups
 
 _KUBERNETES_GPU = "nvidia.com/gpu"
 
@@ -31,7 +31,9 @@ def read_cluster(address: str) -> list[Node]:
     try:
         free = available_resources_per_node()
         alive = [node for node in ray.nodes() if node["Alive"]]
-        return [_node(node["NodeName"], free.get(node["NodeID"], {})) for node in alive]
+        return [
+            _node(node["NodeName"], free.get(node["NodeID"], {}), node["Labels"]) for node in alive
+        ]
     finally:
         ray.shutdown()
 
@@ -61,23 +63,21 @@ def read_nodes_file(path: Path) -> list[Node]:
 
 def find_missing(config: RunConfig, nodes: list[Node]) -> list[Bundle]:
     """Which of a run's actors, the driver among them, find no room on the nodes."""
-    return unplaced([*bundles(config), Bundle("driver", 1, DRIVER_CPUS, 0.0)], nodes)
+    driver = Group("PACK", (Bundle("driver", 1, DRIVER_CPUS, 0.0),))
+    return unplaced_groups([*make_layout(config).groups, driver], nodes)
 
 
-def explain_missing(missing: list[Bundle], place: str) -> str:
+def explain_missing(missing: list[Bundle], nodes: list[Node], place: str) -> str:
     """What is missing at a place, and what would make room."""
-    listed = ", ".join(
-        f"{each.count} x {each.actor} ({each.cpus:g} CPU, {each.gpus:g} GPU each)"
-        for each in missing
-    )
+    advice = "".join(f"\n    {line}" for line in advise(missing, nodes))
     return (
-        f"{place} has no room for {listed}; add nodes that hold such actors, or lower "
-        "servers.*.replicas, servers.*.tensor_parallel, learner.ranks or threads"
+        f"{place} has no room for {list_bundles(missing)}; add nodes that hold such actors, or "
+        f"change:{advice or ' the number of nodes'}"
     )
 
 
-def _node(name: str, resources: Mapping[str, float]) -> Node:
-    return Node(name, resources.get("CPU", 0.0), resources.get("GPU", 0.0))
+def _node(name: str, resources: Mapping[str, float], labels: Mapping[str, str]) -> Node:
+    return Node(name, resources.get("CPU", 0.0), resources.get("GPU", 0.0), labels)
 
 
 def _autoscaler_nodes(config: Mapping[str, Any]) -> Iterator[Node]:
@@ -86,7 +86,7 @@ def _autoscaler_nodes(config: Mapping[str, Any]) -> Iterator[Node]:
         is_head = name == config["head_node_type"]
         count = 1 if is_head else min(kind.get("max_workers", limit), limit)
         for _ in range(count):
-            yield _node(name, kind.get("resources", {}))
+            yield _node(name, kind.get("resources", {}), kind.get("labels", {}))
 
 
 def _kuberay_nodes(spec: Mapping[str, Any]) -> Iterator[Node]:
@@ -101,7 +101,8 @@ def _pod(name: str, group: Mapping[str, Any]) -> Node:
     limits = group["template"]["spec"]["containers"][0].get("resources", {}).get("limits", {})
     told = group.get("rayStartParams", {})
     cpus = float(told.get("num-cpus", _cores(str(limits.get("cpu", 0)))))
-    return Node(name, cpus, float(told.get("num-gpus", limits.get(_KUBERNETES_GPU, 0))))
+    gpus = float(told.get("num-gpus", limits.get(_KUBERNETES_GPU, 0)))
+    return Node(name, cpus, gpus, group.get("labels", {}))
 
 
 def _cores(text: str) -> float:

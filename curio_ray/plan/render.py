@@ -6,12 +6,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from curio_ray.config.resources import bundles
+from curio_ray.config.resources import bundles, make_layout
 from curio_ray.plan.machine import Machine
 from curio_ray.plan.memory import GIB, total
 from curio_ray.plan.model_size import ModelSize
 from curio_ray.plan.plan import ROLES, Plan
-from curio_ray.plan.tables import make_table
+from curio_ray.plan.tables import bundle_table, make_table
 
 
 def render_plan(plan: Plan, machine: Machine) -> RenderableType:
@@ -57,12 +57,13 @@ def _servers(plan: Plan) -> Table:
 
 
 def _bundles(plan: Plan) -> Table:
-    table = make_table("Ray bundles", "actor", "count", "CPUs", "GPUs")
-    wanted = bundles(plan.config)
-    for bundle in wanted:
-        table.add_row(bundle.actor, str(bundle.count), f"{bundle.cpus:g}", f"{bundle.gpus:g}")
+    groups = make_layout(plan.config).groups
+    table = bundle_table(
+        "Ray bundles",
+        [(each, group.strategy.lower()) for group in groups for each in group.bundles],
+    )
     table.add_section()
-    cpus = sum(bundle.count * bundle.cpus for bundle in wanted)
+    cpus = sum(bundle.count * bundle.cpus for bundle in bundles(plan.config))
     table.add_row("together", "", f"{cpus:g}", f"{plan.gpus:g}")
     return table
 

@@ -9,7 +9,7 @@ from curio_ray.config.resources import Bundle
 from curio_ray.plan.devices import Device
 from curio_ray.plan.gpu_memory import OVERHEAD_GIB, gpu_needs
 from curio_ray.plan.plan import Plan
-from curio_ray.plan.tables import make_table
+from curio_ray.plan.tables import bundle_table, make_table
 from curio_ray.plan.throughput import estimate_throughput
 
 
@@ -23,10 +23,7 @@ def render_places(missing: list[Bundle], nodes: int, place: str) -> RenderableTy
     """Whether the run has room at a place."""
     if not missing:
         return Text(f"{place}: room for the whole run on {nodes} nodes", style="green")
-    table = make_table(f"Missing at {place}, {nodes} nodes", "actor", "count", "CPUs", "GPUs")
-    for each in missing:
-        table.add_row(each.actor, str(each.count), f"{each.cpus:g}", f"{each.gpus:g}")
-    return table
+    return bundle_table(f"Missing at {place}, {nodes} nodes", [(each, "") for each in missing])
 
 
 def _gpu_memory(plan: Plan, gpu: Device) -> RenderableType:

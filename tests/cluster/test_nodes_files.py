@@ -34,8 +34,9 @@ def test_a_file_without_a_cluster_is_refused():
 
 def test_what_is_missing_is_named_with_its_size():
     config = load_config(ROOT / "configs" / "education_32_gpus.yaml", ["learner.ranks=64"])
-    missing = find_missing(config, read_nodes_file(ROOT / "cluster" / "aws.yaml"))
-    assert "x learner rank (8 CPU, 1 GPU each)" in explain_missing(missing, "aws.yaml")
+    nodes = read_nodes_file(ROOT / "cluster" / "aws.yaml")
+    text = explain_missing(find_missing(config, nodes), nodes, "aws.yaml")
+    assert "x learner rank (8 CPU, 1 GPU each)" in text
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3])

@@ -1,0 +1,201 @@
+"""The places of a run's actors on Ray's nodes: asked for together, waited for, and kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.util import get_current_placement_group
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from curio_ray.config import RunConfig
+from curio_ray.config.resources import (
+    RUNNER_CPUS,
+    Bundle,
+    Group,
+    Layout,
+    Place,
+    each_place,
+    make_layout,
+)
+from curio_ray.errors import DeadlineError, PreflightError
+from curio_ray.placement.autoscaler import AutoscalerReport, read_autoscaler
+from curio_ray.placement.trial import trial_index
+from curio_ray.plan.placement import Node, advise, list_bundles, unplaced_groups
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+# how much of its bundle Ray lets each member of a group take
+_MEMBER = 0.001
+SAY_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Placement groups with a place for every actor of a run.
+
+    Each method gives the options with which an actor is created in its place.
+    """
+
+    layout: Layout
+    groups: tuple[PlacementGroup, ...]
+    in_trial: bool = False
+
+    def server(self, name: str, replica: int) -> dict[str, Any]:
+        """Options of a server's replica."""
+        return self._options(self.layout.servers[name][replica])
+
+    def rank(self, rank: int) -> dict[str, Any]:
+        """Options of a learner rank."""
+        return self._options(self.layout.ranks[rank])
+
+    def runners(self) -> dict[str, float]:
+        """The resources with which RLlib creates each runner.
+
+        RLlib gives its runners resources but no scheduling strategy. The resources of a placement
+        group have names of their own, by which Ray itself finds the place of what belongs to it.
+        In a trial RLlib names the group.
+        """
+        if self.in_trial:
+            return {"CPU": RUNNER_CPUS}
+        group = self.groups[self.layout.runners[0].group].id.hex()
+        return {f"CPU_group_{group}": RUNNER_CPUS, f"bundle_group_{group}": _MEMBER}
+
+    def release(self) -> None:
+        """Give the places back; ends actors that are still there. A trial's are Ray Tune's."""
+        if not self.in_trial:
+            for group in self.groups:
+                remove_placement_group(group)
+
+    def _options(self, place: Place) -> dict[str, Any]:
+        if self.in_trial:
+            group, index = self.groups[0], trial_index(self.layout, place)
+        else:
+            group, index = self.groups[place.group], place.index
+        return {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, index)}
+
+
+def reserve(config: RunConfig) -> Reservation:
+    """Reserve a place for every actor of a run, and wait for nodes that may still come.
+
+    Inside a Ray Tune trial the places are those of the trial.
+
+    Raises:
+        PreflightError: the places cannot be had, now or later; says what would make room.
+        DeadlineError: they were not free within `cluster.capacity_deadline_s`.
+    """
+    layout = make_layout(config)
+    trial = get_current_placement_group()
+    if trial is not None:
+        return Reservation(layout, (trial,), in_trial=True)
+    reservation = Reservation(layout, tuple(_ask_for(group) for group in layout.groups))
+    try:
+        _wait(reservation, config.cluster.capacity_deadline_s)
+    except BaseException:
+        reservation.release()
+        raise
+    return reservation
+
+
+@contextmanager
+def heard_by(say: Callable[[str], None]) -> Iterator[None]:
+    """Let a function hear what a reservation waits for, besides the log."""
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: say(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _ask_for(group: Group) -> PlacementGroup:
+    places = list(each_place([group]))
+    return placement_group(
+        [bundle.resources for bundle in places],
+        strategy=group.strategy,
+        bundle_label_selector=[dict(bundle.labels) for bundle in places],
+    )
+
+
+def _wait(reservation: Reservation, deadline_s: float) -> None:
+    started = time.monotonic()
+    said_at = started - SAY_EVERY_S
+    waiting = list(range(len(reservation.groups)))
+    while True:
+        waiting = [i for i in waiting if not reservation.groups[i].wait(LOOK_EVERY_S)]
+        if not waiting:
+            return
+        report, nodes = read_autoscaler(), present_nodes()
+        refused = [i for i in waiting if report.refuses(reservation.groups[i].id.hex())]
+        wanted = [reservation.layout.groups[i] for i in waiting]
+        there = [g for i, g in enumerate(reservation.layout.groups) if i not in waiting]
+        impossible = [reservation.layout.groups[i] for i in refused]
+        if refused and (missing := unplaced_groups([*there, *impossible], nodes)):
+            raise PreflightError(_explain_impossible(missing, nodes))
+        waited = time.monotonic() - started
+        if waited > deadline_s:
+            raise DeadlineError(_explain_late(wanted, nodes, deadline_s))
+        if time.monotonic() - said_at >= SAY_EVERY_S:
+            said_at = time.monotonic()
+            logger.warning(_explain_waiting(wanted, report, deadline_s - waited))
+
+
+def present_nodes() -> list[Node]:
+    """The nodes of the cluster with all that they have, taken or free."""
+    return [
+        Node(
+            node["NodeName"],
+            node["Resources"].get("CPU", 0.0),
+            node["Resources"].get("GPU", 0.0),
+            node["Labels"],
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def _explain_waiting(wanted: Sequence[Group], report: AutoscalerReport, left_s: float) -> str:
+    coming = ", ".join(f"{count} x {kind}" for kind, count in report.adding.items())
+    parts = [
+        f"waiting for room for {list_bundles(_all(wanted))}",
+        f"nodes on their way: {coming}" if coming else "for other work to end or nodes to come",
+        *(f"did not come: {each}" for each in report.failed[-1:]),
+        f"at most {left_s:.0f} s more",
+    ]
+    return "; ".join(parts)
+
+
+def _explain_impossible(missing: list[Bundle], nodes: Sequence[Node]) -> str:
+    advice = "\n    ".join(advise(missing, nodes))
+    return (
+        f"the cluster has no room for {list_bundles(missing)}, even when nothing else runs there, "
+        f"and no node comes that has; add nodes that hold them, or change:\n    {advice}"
+    )
+
+
+def _explain_late(wanted: Sequence[Group], nodes: Sequence[Node], deadline_s: float) -> str:
+    free = ray.available_resources()
+    there = ", ".join(
+        f"{free.get(name, 0):g} of {total:g} {name}"
+        for name, total in (
+            ("CPU", sum(node.cpus for node in nodes)),
+            ("GPU", sum(node.gpus for node in nodes)),
+        )
+    )
+    return (
+        f"Ray did not find room within {deadline_s:g} s for {list_bundles(_all(wanted))}. "
+        f"Free: {there}. Lower threads, replicas, ranks or runners, wait for other work to end, or "
+        "raise cluster.capacity_deadline_s"
+    )
+
+
+def _all(groups: Sequence[Group]) -> list[Bundle]:
+    return [bundle for group in groups for bundle in group.bundles]

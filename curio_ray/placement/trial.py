@@ -1,0 +1,38 @@
+"""The one placement group that a Ray Tune trial reserves for its driver and all its actors."""
+
+from __future__ import annotations
+
+from curio_ray.config import RunConfig
+from curio_ray.config.resources import (
+    DRIVER_CPUS,
+    Bundle,
+    Layout,
+    Place,
+    each_place,
+    make_layout,
+    named_strategies,
+)
+from curio_ray.errors import ConfigError
+
+
+def trial_places(config: RunConfig) -> list[Bundle]:
+    """What a trial reserves: a place for its driver, then for runners, then for servers and ranks.
+
+    Raises:
+        ConfigError: the config names a strategy, for which a trial would need several groups.
+    """
+    if named := named_strategies(config):
+        raise ConfigError(
+            f"{named[0]}: each run of a comparison is one packed placement group; write null "
+            "(labels and learner.placement.beside hold)"
+        )
+    *others, runners = make_layout(config).groups
+    # RLlib puts runner i into bundle i
+    return [
+        Bundle("driver", 1, DRIVER_CPUS, 0.0), *each_place([runners]), *each_place(others),
+    ]  # fmt: skip
+
+
+def trial_index(layout: Layout, place: Place) -> int:
+    """Which of the trial's bundles is a server's or a rank's place."""
+    return 1 + len(layout.runners) + place.index
