@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from curio_ray.compare.runs import FinishedRun
 from curio_ray.compare.table import baseline_level, smooth
+from curio_ray.rollout.clock import ITERATION_PARTS
 
 _COLUMNS = 3
 _MONITOR = "monitor/"
@@ -29,6 +30,7 @@ def make_plots(runs: Sequence[FinishedRun], varied_path: str | None) -> dict[str
         "success": plot_success(runs),
         "belief": plot_belief(runs),
         "monitors": plot_monitors(runs),
+        "time": plot_time(runs),
     }
     return plots if varied_path is None else {"varied": plot_varied(runs, varied_path), **plots}
 
@@ -101,6 +103,29 @@ def plot_monitors(runs: Sequence[FinishedRun]) -> Figure:
         if place == 1:
             axes.legend(fontsize=7)
     return figure
+
+
+def plot_time(runs: Sequence[FinishedRun]) -> Figure:
+    """Seconds of an iteration by what they went to, in the mean over iterations and seeds."""
+    names = list(dict.fromkeys(run.name for run in runs))
+    figure = Figure(figsize=(7, 1.6 + 0.4 * len(names)), layout="constrained")
+    axes = figure.add_subplot()
+    left = np.zeros(len(names))
+    for number, part in enumerate(ITERATION_PARTS):
+        seconds = np.array([_mean_metric(runs, name, part) for name in names])
+        label = part.removeprefix("time/").replace("_", ", ")
+        axes.barh(names, seconds, left=left, color=colormaps["tab10"](number), label=label)
+        left += seconds
+    axes.invert_yaxis()
+    _label(axes, "seconds of an iteration", "", "Where the time goes")
+    axes.legend(fontsize=7, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.3))
+    return figure
+
+
+def _mean_metric(runs: Sequence[FinishedRun], name: str, metric: str) -> float:
+    lines = [line for run in runs if run.name == name for line in run.iterations]
+    values = [line[metric] for line in lines if line.get(metric) is not None]
+    return float(np.mean(values)) if values else 0.0
 
 
 def monitor_names(runs: Sequence[FinishedRun]) -> list[str]:

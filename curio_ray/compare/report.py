@@ -23,6 +23,7 @@ _TITLES = {
     "success": "Success against dialogues",
     "belief": "Belief by turn",
     "monitors": "Monitors of reward hacking",
+    "time": "Where the time of an iteration goes",
 }
 _ALARM = "alarm/"
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 Awaited = Literal["policy", "user", "beliefs", "judge"]
+
+# Metrics that add up to the seconds of an iteration.
+ITERATION_PARTS = (
+    *(f"time/collect_{each}" for each in (*get_args(Awaited), "rest")),
+    *(f"time/{each}" for each in ("score", "credit", "learn", "weights")),
+)
 
 
 @dataclass(slots=True)
@@ -46,28 +52,32 @@ def collection_parts(collecting: float, waited: DialogueSeconds) -> dict[str, fl
 
 
 class DialogueClock:
-    """Measures one dialogue from its beginning to the last answer that it needs."""
+    """Measures one dialogue from its beginning to the last answer that it needs.
 
-    def __init__(self) -> None:
-        self._began = self._spoken = time.perf_counter()
+    `now` tells the time in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+        self._began = self._spoken = now()
         self._waited = DialogueSeconds(dialogues=1)
         self._arrived = {"beliefs": self._began, "judge": self._began}
 
     @contextmanager
     def waiting(self, awaited: Literal["policy", "user", "beliefs"]) -> Iterator[None]:
         """Count a block in which the dialogue can do nothing else."""
-        began = time.perf_counter()
+        began = self._now()
         yield
-        seconds = getattr(self._waited, awaited) + time.perf_counter() - began
+        seconds = getattr(self._waited, awaited) + self._now() - began
         setattr(self._waited, awaited, seconds)
 
     def arrived(self, answer: Literal["beliefs", "judge"]) -> None:
         """An answer that nobody waited for until now is here."""
-        self._arrived[answer] = time.perf_counter()
+        self._arrived[answer] = self._now()
 
     def spoken(self) -> None:
         """The last word was said."""
-        self._spoken = time.perf_counter()
+        self._spoken = self._now()
 
     def result(self) -> DialogueSeconds:
         """The seconds of the dialogue, all of whose answers have arrived."""

@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 from made_runs import made_run
 
-from curio_ray.compare.plots import monitor_names, plot_success, plot_varied
+from curio_ray.compare.plots import monitor_names, plot_success, plot_time, plot_varied
 from curio_ray.compare.report import find_alarms, write_report
 from curio_ray.config import load_config
+from curio_ray.rollout.clock import ITERATION_PARTS
 
 RUNS = [
     made_run("mtrlhf", [0.1, 0.2]),
@@ -21,6 +23,12 @@ def test_the_band_reaches_from_the_lowest_to_the_highest_seed():
     bands = plot_success(RUNS).axes[0].collections
     heights = [sorted({round(y, 6) for _, y in band.get_paths()[0].vertices}) for band in bands]
     assert heights[1] == [0.1, 0.2, 0.4, 0.45]
+
+
+def test_the_parts_of_an_iteration_are_stacked_to_its_whole_length():
+    parts = {name: 0.5 for name in ITERATION_PARTS}
+    bars = plot_time([replace(RUNS[0], iterations=[parts, parts])]).axes[0].patches
+    assert max(bar.get_x() + bar.get_width() for bar in bars) == 0.5 * len(ITERATION_PARTS)
 
 
 def test_monitors_that_were_logged_are_drawn():
@@ -37,7 +45,7 @@ def test_the_page_needs_no_other_file(tmp_path):
     write_report(tmp_path, CONFIG, RUNS, missing=[])
     page = (tmp_path / "report.html").read_text()
     sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
-    assert len(sources) == 3
+    assert len(sources) == 4
     assert all(source.startswith("data:image/svg+xml") for source in sources)
 
 
@@ -49,7 +57,8 @@ def test_the_page_names_the_runs_that_are_missing(tmp_path):
 def test_every_plot_is_an_svg_and_a_png(tmp_path):
     write_report(tmp_path, CONFIG, RUNS, missing=[])
     names = {file.name for file in tmp_path.glob("*.*g")}
-    assert names == {f"{n}.{e}" for n in ("success", "belief", "monitors") for e in ("svg", "png")}
+    plots = ("success", "belief", "monitors", "time")
+    assert names == {f"{name}.{end}" for name in plots for end in ("svg", "png")}
 
 
 def test_the_table_is_a_list_of_plain_rows(tmp_path):
