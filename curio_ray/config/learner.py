@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from curio_ray.config.base import Positive, Seconds, Section
 from curio_ray.config.placement import LearnerPlacementConfig
@@ -21,6 +21,31 @@ class ValueHeadConfig(Section):
     """Its own learning rate."""
     detach: bool = True
     """Whether its gradient stops at the language model."""
+
+
+class LoraConfig(Section):
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) in place of training every weight."""
+
+    rank: Positive = 16
+    """Rank of each adapter."""
+    alpha: Positive = 32
+    """An adapter's product is scaled by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of an adapter's inputs that is left out while it learns."""
+    targets: Literal["all-linear"] | list[str] = "all-linear"
+    """Names of the linear layers that get one, such as [q_proj, v_proj]; all-linear means every
+    one but the output head."""
+
+    @field_validator("targets")
+    @classmethod
+    def _inside_the_layers(cls, targets: str | list[str]) -> str | list[str]:
+        if not targets:
+            raise ValueError("no layer gets an adapter; write all-linear, or names of layers")
+        if refused := sorted({"lm_head", "embed_tokens"} & set(targets)):
+            raise ValueError(
+                f"{', '.join(refused)}: embeddings and output head get no adapter; leave it out"
+            )
+        return targets
 
 
 class LearnerConfig(Section):
@@ -53,10 +78,15 @@ class LearnerConfig(Section):
     """Optimizer steps per pass."""
     tokens_per_pack: Positive = 4096
     """Most tokens in one forward pass of a rank."""
+    gradient_checkpointing: bool = False
+    """Whether layers are computed again in the backward pass instead of keeping what they hold."""
+    lora: LoraConfig | None = None
+    """Trains adapters and value head alone; the servers get weights with the adapters merged. By
+    default every weight is trained."""
     ratio_cap: Annotated[float, Field(ge=1)] = 2.0
     """Largest importance ratio of a token."""
     kl_coefficient: Annotated[float, Field(ge=0)] = 0.01
-    """Weight of the KL divergence from the start policy; 0 keeps no copy of it."""
+    """Weight of the KL divergence from the start policy; 0 keeps no copy of it, nor does lora."""
     value: ValueHeadConfig = ValueHeadConfig()
     """The value head."""
     port: Annotated[int | None, Field(ge=1024, le=65535)] = None

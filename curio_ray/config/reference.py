@@ -23,7 +23,9 @@ the run folder keeps the whole resolved config. `curio plan CONFIG` checks a con
 it needs without starting anything; `--set field.path=value` changes a field for one command.
 
 A resumed run keeps its config. Only `training.iterations`, `training.checkpoint_every`,
-`training.keep_checkpoints`, `tracking.*` and `cluster.*` may change with `--set`.
+`training.keep_checkpoints`, `learner.ranks`, `learner.zero_stage`, `learner.gpus_per_rank`,
+`learner.threads`, `learner.tokens_per_pack`, `learner.gradient_checkpointing`, `tracking.*` and
+`cluster.*` may change with `--set`.
 
 This page is made from the code by `make docs`.
 """

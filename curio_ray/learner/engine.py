@@ -16,11 +16,12 @@ from curio_ray.learner import losses
 from curio_ray.learner.batch import SequenceScore, TrainingSequence, check_finite
 from curio_ray.learner.checkpoint import load_state, save_state
 from curio_ray.learner.deepspeed_setup import deepspeed_config
+from curio_ray.learner.lora import adapters_off
 from curio_ray.learner.metrics import MetricSums
 from curio_ray.learner.model import (
     DTYPES,
-    PolicyModel,
     PolicyValueModel,
+    adapter_dropout,
     build_policy_value_model,
     build_reference_model,
 )
@@ -60,7 +61,7 @@ class LearnerEngine:
         self.skipped_in_a_row = 0
         model = build_policy_value_model(model_path, config, temperature, seed).to(self.device)
         self.reference = None
-        if config.kl_coefficient > 0:
+        if config.kl_coefficient > 0 and config.lora is None:
             self.reference = build_reference_model(model_path, config.precision, temperature)
             self.reference.to(self.device)
         self.policy_parameters = sum(p.numel() for p in model.language_model.parameters())
@@ -83,7 +84,9 @@ class LearnerEngine:
             tensors = pack_tensors(members, self.device)
             with torch.no_grad():
                 log_probs, values = self.deepspeed(tensors)
-                reference = log_probs if self.reference is None else self.reference(tensors)
+            reference = log_probs
+            if self.config.kl_coefficient > 0:
+                reference = self._reference_log_probs(tensors)
             scores |= zip(pack, _unpack(members, log_probs, reference, values), strict=True)
         return scores
 
@@ -102,7 +105,8 @@ class LearnerEngine:
         for epoch in range(self.config.epochs):
             seed = (self.seed, self.updates, epoch)
             for minibatch in split_minibatches(len(sequences), self.config.minibatches, seed):
-                norm = self._minibatch_step([sequences[index] for index in minibatch], sums)
+                with adapter_dropout(self.deepspeed.module):
+                    norm = self._minibatch_step([sequences[index] for index in minibatch], sums)
                 if norm is None:
                     skipped += 1
                 else:
@@ -176,14 +180,16 @@ class LearnerEngine:
     ) -> torch.Tensor:
         """This pack's part of the minibatch's loss, whose policy tokens and turns are given."""
         cap = self.config.ratio_cap
+        reference = pack.reference_log_probs
+        if reference is None and self.config.kl_coefficient > 0:
+            reference = self._reference_log_probs(pack)
         log_probs, values = self.deepspeed(pack)
         ratios = losses.importance_ratios(log_probs, pack.behaviour_log_probs)
         policy = losses.policy_gradient_loss(log_probs, ratios, pack.advantages, cap)
         value = losses.value_loss(values, pack.value_targets)
         loss = policy / tokens + self.config.value.coefficient * value / turns
         kl: torch.Tensor | float = 0.0
-        if self.reference is not None:
-            reference = _reference_log_probs(self.reference, pack)
+        if self.config.kl_coefficient > 0 and reference is not None:
             kl = losses.kl_loss(log_probs, reference, ratios, cap)
             loss = loss + self.config.kl_coefficient * kl / tokens
         sums.add(
@@ -196,6 +202,17 @@ class LearnerEngine:
             turns=float(len(values)),
         )
         return loss
+
+    @torch.no_grad()
+    def _reference_log_probs(self, pack: PackedTensors) -> torch.Tensor:
+        """Log-probabilities float32[A] under the start policy; adapters need no copy of it."""
+        log_probs: torch.Tensor
+        if self.reference is not None:
+            log_probs = self.reference(pack)
+        else:
+            with adapters_off(self.deepspeed.module):
+                log_probs, _ = self.deepspeed(pack)
+        return log_probs
 
     def _guarded_step(self) -> float | None:
         """Step unless the gradient is not finite on some rank; then no rank's weights change.
@@ -242,7 +259,7 @@ class LearnerEngine:
 def _optimizer(model: PolicyValueModel, config: LearnerConfig) -> torch.optim.Optimizer:
     """Torch's fused AdamW, which needs no compiler; the value head has a rate of its own."""
     policy = {
-        "params": list(model.language_model.parameters()),
+        "params": [p for p in model.language_model.parameters() if p.requires_grad],
         "lr": config.learning_rate,
         "weight_decay": config.weight_decay,
     }
@@ -252,14 +269,6 @@ def _optimizer(model: PolicyValueModel, config: LearnerConfig) -> torch.optim.Op
         "weight_decay": 0.0,
     }
     return torch.optim.AdamW([policy, value], fused=True)
-
-
-def _reference_log_probs(reference: PolicyModel, pack: PackedTensors) -> torch.Tensor:
-    if pack.reference_log_probs is not None:
-        return pack.reference_log_probs
-    with torch.no_grad():
-        log_probs: torch.Tensor = reference(pack)
-    return log_probs
 
 
 def _unpack(

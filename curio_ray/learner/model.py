@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
 from curio_ray.learner.attention import register_packed_attention
 from curio_ray.learner.log_probs import chunked_log_probs
+from curio_ray.learner.lora import add_adapters
 from curio_ray.learner.packed_tensors import PackedTensors
 from curio_ray.learner.value_head import ValueHead
 
@@ -94,12 +97,20 @@ class PolicyValueModel(PackReader):
 def build_policy_value_model(
     model_path: str, config: LearnerConfig, temperature: float, seed: int
 ) -> PolicyValueModel:
-    """Load the start policy and add a fresh value head, the same for the same seed."""
+    """Load the start policy and add a fresh value head, the same for the same seed.
+
+    Raises:
+        LearnerError: the model cannot have what `config` asks for.
+    """
     language_model = load_language_model(model_path, config.precision)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         head = ValueHead(language_model.config.hidden_size, config.value.hidden_size)
     head.to(DTYPES[config.precision])
+    if config.lora is not None:
+        add_adapters(language_model, config.lora, seed)
+    if config.gradient_checkpointing:
+        _checkpoint_gradients(language_model)
     return PolicyValueModel(language_model, temperature, head, config.value.detach)
 
 
@@ -127,12 +138,40 @@ def load_language_model(model_path: str, precision: str) -> Any:
     return model
 
 
+@contextmanager
+def adapter_dropout(model: nn.Module) -> Iterator[None]:
+    """Inside, the adapters' dropout is on, the only one that is left."""
+    modules = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+    for module in modules:
+        module.train()
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.eval()
+
+
 def _disable_dropout(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0
+        for name, value in vars(module).items():
+            if name.endswith("dropout") and isinstance(value, float):
+                setattr(module, name, 0.0)
+
+
+def _checkpoint_gradients(language_model: Any) -> None:
+    """Keep only the input of every layer for the backward pass (Chen et al. 2016, 1604.06174)."""
+    try:
+        language_model.gradient_checkpointing_enable()
+    except ValueError as error:
+        raise LearnerError(
+            f"learner.gradient_checkpointing: {error}; write false, or choose another model"
+        ) from error
+    for module in language_model.modules():
+        if getattr(module, "gradient_checkpointing", False):
+            # transformers looks at this flag; what lies inside the layer stays as it is
+            module.training = True
 
 
 @torch.no_grad()

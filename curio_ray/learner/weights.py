@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from curio_ray.learner.lora import ServedWeight, served_weights
+
 GROUP_ELEMENTS = 2**27
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf", "*.index.json", "config.json")
 
@@ -18,16 +20,17 @@ def named_tensors(
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """Every weight once, under its Hugging Face name, contiguous and in `dtype`.
 
-    Under ZeRO-3 a group of layers is gathered at a time, which is a collective, and a tensor must
-    not be used after the next one was asked for.
+    Adapters are merged into the weights that they belong to. Under ZeRO-3 a group of layers is
+    gathered at a time, which is a collective, and a tensor must not be used after the next one was
+    asked for.
     """
     import deepspeed
 
     for group in _groups(language_model):
-        parameters = [parameter for _, parameter in group]
+        parameters = [parameter for weight in group for parameter in weight.parameters]
         with deepspeed.zero.GatheredParameters(parameters, enabled=zero_stage == 3):
-            for name, parameter in group:
-                yield name, parameter.detach().to(dtype).contiguous()
+            for weight in group:
+                yield weight.name, weight.value(dtype)
 
 
 def export_policy(
@@ -43,15 +46,15 @@ def export_policy(
         _copy_tokenizer(model_path, folder)
 
 
-def _groups(language_model: Any) -> Iterator[list[tuple[str, torch.nn.Parameter]]]:
-    group: list[tuple[str, torch.nn.Parameter]] = []
+def _groups(language_model: Any) -> Iterator[list[ServedWeight]]:
+    group: list[ServedWeight] = []
     elements = 0
-    for name, parameter in language_model.named_parameters():
-        size = getattr(parameter, "ds_numel", parameter.numel())
+    for weight in served_weights(language_model):
+        size = sum(getattr(each, "ds_numel", each.numel()) for each in weight.parameters)
         if group and elements + size > GROUP_ELEMENTS:
             yield group
             group, elements = [], 0
-        group.append((name, parameter))
+        group.append(weight)
         elements += size
     yield group
 

@@ -14,6 +14,12 @@ CHANGEABLE = (
     "training.iterations",
     "training.checkpoint_every",
     "training.keep_checkpoints",
+    "learner.ranks",
+    "learner.zero_stage",
+    "learner.gpus_per_rank",
+    "learner.threads",
+    "learner.tokens_per_pack",
+    "learner.gradient_checkpointing",
     "tracking.",
     "cluster.",
 )

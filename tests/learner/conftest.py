@@ -49,6 +49,12 @@ def untied_model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def wide_model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """With some matrices large enough for ZeRO-3 to divide them; it keeps small ones whole."""
+    return str(build_model(tmp_path_factory.mktemp("wide"), intermediate_size=3200))
+
+
+@pytest.fixture(scope="session")
 def make_sequences() -> Callable[..., list[TrainingSequence]]:
     """Random dialogues of two or three policy turns, with credit."""
 

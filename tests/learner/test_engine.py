@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from curio_ray.errors import CheckpointError, LearnerError
+from curio_ray.errors import LearnerError
 from curio_ray.learner.batch import TrainingSequence
 from curio_ray.learner.schedule import warmup_factor
 
@@ -149,34 +149,6 @@ def test_too_many_skipped_steps_in_a_row_stop_the_learner(
     engine = make_engine(epochs=5)
     with pytest.raises(LearnerError, match="5 optimizer steps in a row"):
         engine.update(overflowing(make_sequences(2)))
-
-
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
-def test_the_step_after_a_load_is_bitwise_the_step_after_the_save(
-    make_engine: MakeEngine,
-    make_sequences: MakeSequences,
-    policy_weights: Weights,
-    tmp_path: Path,
-    stage: int,
-) -> None:
-    sequences = make_sequences(6)
-    saved = make_engine(zero_stage=stage, minibatches=2)
-    saved.update(sequences)
-    saved.save(tmp_path)
-    saved.update(sequences)
-    loaded = make_engine(zero_stage=stage, minibatches=2)
-    loaded.load(tmp_path)
-    loaded.update(sequences)
-    left, right = policy_weights(saved), policy_weights(loaded)
-    assert all(np.array_equal(left[name], right[name]) for name in left)
-
-
-def test_a_state_of_another_zero_stage_is_refused_by_field(
-    make_engine: MakeEngine, tmp_path: Path
-) -> None:
-    make_engine(zero_stage=1).save(tmp_path)
-    with pytest.raises(CheckpointError, match=r"learner\.zero_stage: 1"):
-        make_engine(zero_stage=2).load(tmp_path)
 
 
 @pytest.mark.parametrize("stage", [0, 3])

@@ -126,6 +126,8 @@ def test_a_resumed_run_keeps_its_config(tmp_path, config):
     with run.checkpoint(3):
         pass
     assert resume_config(run.path, ["training.iterations=90"]).training.iterations == 90
+    spread = resume_config(run.path, ["learner.ranks=2", "learner.zero_stage=3"]).learner
+    assert (spread.ranks, spread.zero_stage) == (2, 3)
     with pytest.raises(ConfigError, match="a resumed run keeps its config"):
         resume_config(run.path, ["credit.discount=0.9"])
 
