@@ -29,7 +29,7 @@ class ServedWeight:
     adapter: Any = None
 
     @property
-    def parameters(self) -> list[nn.Parameter]:
+    def parameters(self) -> list[torch.Tensor]:
         """All parameters that its value depends on."""
         if self.adapter is None:
             return [self.parameter]

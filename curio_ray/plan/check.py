@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from curio_ray.config.resources import DRIVER_CPUS, bundles
 from curio_ray.errors import ConfigError
+from curio_ray.plan.adapters import adapter_problems
 from curio_ray.plan.evaluation import evaluation_problems
 from curio_ray.plan.machine import Machine
 from curio_ray.plan.memory import GIB, MemoryPart
@@ -33,6 +34,7 @@ def check_plan(plan: Plan, machine: Machine) -> None:
         *_cache_problems(plan),
         *user_model_problems(plan, "roles.user_model", user_model, user_model.others),
         *evaluation_problems(plan),
+        *adapter_problems(plan.config.learner.lora, plan.models[plan.config.roles.policy.server]),
     ]
     if plan.config.cluster.address is None:
         problems += [

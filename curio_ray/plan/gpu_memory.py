@@ -59,7 +59,7 @@ def gpu_problems(plan: Plan, device: Device) -> Iterator[str]:
         if need.fits(device):
             continue
         if need.field == "learner":
-            advice = "raise ranks with zero_stage 2 or 3, lower tokens_per_pack"
+            advice = _learner_advice(plan)
         else:
             advice = f"raise {'gpus' if need.share < 1 else 'tensor_parallel'}, lower kv_cache_gib"
         yield (
@@ -67,6 +67,13 @@ def gpu_problems(plan: Plan, device: Device) -> Iterator[str]:
             f"a {device.name} has {min(need.share, 1.0) * device.memory_gib:.1f}; {advice}, or "
             "take a larger GPU"
         )
+
+
+def _learner_advice(plan: Plan) -> str:
+    learner = plan.config.learner
+    checkpointing = "" if learner.gradient_checkpointing else "write gradient_checkpointing: true, "
+    adapters = "" if learner.lora else "write lora: {}, "
+    return f"{checkpointing}{adapters}raise ranks with zero_stage 2 or 3, lower tokens_per_pack"
 
 
 def _learner_need(plan: Plan) -> list[GpuNeed]:

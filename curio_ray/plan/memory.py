@@ -8,6 +8,7 @@ from typing import Literal
 
 from curio_ray.config import RunConfig
 from curio_ray.config.learner import LearnerConfig
+from curio_ray.plan.adapters import adapter_parameters
 from curio_ray.plan.model_size import BYTES, ModelSize
 from curio_ray.plan.models import Model
 
@@ -60,30 +61,36 @@ def learner_parts(
     """The learner's ranks together.
 
     Model states follow Rajbhandari et al. 2020 (ZeRO): stage 1 divides the optimizer's states by
-    the ranks, stage 2 the gradients too, stage 3 the weights too.
+    the ranks, stage 2 the gradients too, stage 3 the weights too. With adapters there are gradients
+    and optimizer states of these alone, and no second copy of the start policy.
     """
     parts = [_process("learner", "learner", learner.ranks, "learner.ranks")]
     if size is None:
         return parts
     place: Place = "GPU" if learner.gpus_per_rank else "memory"
     stage, ranks, width = learner.zero_stage, learner.ranks, BYTES[learner.precision]
-    weights = size.parameters * width
+    adapters = 0 if learner.lora is None else adapter_parameters(size, learner.lora)
+    trained = adapters or size.parameters
+    weights = (size.parameters + adapters) * width
 
     def copies(divided_from: int) -> int:
         return 1 if stage >= divided_from else ranks
 
-    master = 0 if stage == 0 and learner.precision == "float32" else 4 * size.parameters
-    adam = 8 * size.parameters
-    activations = ranks * learner.tokens_per_pack * _activation_bytes(size, width)
+    master = 0 if stage == 0 and learner.precision == "float32" else 4 * trained
+    adam = 8 * trained
+    per_token = _activation_bytes(size, width, learner.gradient_checkpointing)
+    activations = ranks * learner.tokens_per_pack * per_token
     parts += [
         MemoryPart("learner", "weights", weights * copies(3), place, model_field),
-        MemoryPart("learner", "gradients", weights * copies(2), place, "learner.zero_stage"),
+        MemoryPart(
+            "learner", "gradients", trained * width * copies(2), place, "learner.zero_stage"
+        ),
         MemoryPart(
             "learner", "optimizer states", (master + adam) * copies(1), place, "learner.zero_stage"
         ),
         MemoryPart("learner", "activations", activations, place, "learner.tokens_per_pack"),
     ]
-    if learner.kl_coefficient:
+    if learner.kl_coefficient and learner.lora is None:
         parts.append(
             MemoryPart("learner", "start policy", weights * ranks, place, "learner.kl_coefficient")
         )
@@ -99,6 +106,12 @@ def _process(holder: str, kind: str, count: int, field: str | None) -> MemoryPar
     return MemoryPart(holder, "processes", int(count * PROCESS_GIB[kind] * GIB), "memory", field)
 
 
-def _activation_bytes(size: ModelSize, width: int) -> int:
-    """Bytes kept for the backward pass for one token: the inputs of every layer's products."""
-    return size.layers * (12 * size.hidden + 4 * size.intermediate) * width
+def _activation_bytes(size: ModelSize, width: int, checkpointing: bool) -> int:
+    """Bytes kept for the backward pass for one token: the inputs of every layer's products.
+
+    With checkpointing the input of every layer, and all of the one that is being computed again.
+    """
+    layer = 12 * size.hidden + 4 * size.intermediate
+    if checkpointing:
+        return (size.layers * size.hidden + layer) * width
+    return size.layers * layer * width

@@ -137,7 +137,9 @@ def _learning(plan: Plan, size: ModelSize, gpu: Device) -> tuple[float, float]:
     learner = plan.config.learner
     on_gpu = learner.gpus_per_rank > 0
     units = learner.ranks * (min(learner.gpus_per_rank, 1.0) if on_gpu else learner.threads)
-    operations = 2 + (2 if learner.kl_coefficient else 0) + 6 * learner.epochs
+    # frozen weights have no gradient; checkpointed layers are computed twice
+    update = (6 if learner.lora is None else 4) + (2 if learner.gradient_checkpointing else 0)
+    operations = 2 + (2 if learner.kl_coefficient else 0) + update * learner.epochs
     speed = LEARNING_SHARE * (gpu if on_gpu else CPU_THREAD).speed * units
     tokens_per_s = speed / (operations * size.parameters)
     tokens = plan.config.training.dialogues_per_iteration * plan.contexts["policy"].tokens
