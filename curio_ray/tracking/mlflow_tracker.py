@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,8 @@ class MlflowTracker:
     def __init__(
         self, config: MlflowConfig, folder: Path, values: dict[str, Any], run_id: str | None
     ) -> None:
+        # MLflow's own seven retries would hold up each iteration for minutes while a server is away
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         try:
             self._client = MlflowClient(tracking_uri=config.uri)
             if run_id is None:

@@ -53,6 +53,21 @@ def test_metrics_are_in_tensorboard(tmp_path, config):
     assert [event.step for event in events.Scalars("success")] == [0, 1, 2, 3]
 
 
+def test_a_note_that_no_longer_holds_is_taken_away(tmp_path, config):
+    run = RunFolder.create(tmp_path / "run", config)
+    run.note({"ray_dashboard": "http://127.0.0.1:8265", "ray_job": "raysubmit_1"})
+    run.note({"ray_dashboard": None, "ray_job": "raysubmit_2"})
+    assert run.notes() == {"ray_job": "raysubmit_2"}
+
+
+def test_trackers_may_change_when_a_run_is_resumed(tmp_path, config):
+    run = filled_run(tmp_path / "run", config)
+    with run.checkpoint(3) as folder:
+        (folder / "weights").write_text("")
+    resumed = resume_config(run.path, ["tracking.wandb={mode: offline}"])
+    assert resumed.tracking.wandb.mode == "offline"
+
+
 def test_a_metric_that_is_not_finite_becomes_null(tmp_path, config):
     run = RunFolder.create(tmp_path / "run", config)
     run.write_metrics(1, {"kl": float("nan")})

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
 from curio_ray.config import load_config
 from curio_ray.ray_session import RaySession, connect_to_ray
@@ -26,6 +27,7 @@ from curio_ray.trainer import Iteration, Trainer
 REPOSITORY = Path(__file__).parents[2]
 NAMES = {each for name in EXPORTED for each in exported_names(name)}
 SCRAPE_DEADLINE_S = 120
+JOB = {"job_submission_id": "raysubmit_tracked"}
 # A sample is NAME{LABELS} VALUE.
 SAMPLE = re.compile(r"^(ray_curio_\w+)\{(.*)\} (\S+)$", re.MULTILINE)
 
@@ -90,7 +92,9 @@ def tracked(tmp_path_factory) -> Iterator[TrackedIteration]:
     )  # fmt: skip
     run = RunFolder.create(path, config)
     run.track()
-    session = connect_to_ray(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(RAY_JOB_CONFIG_JSON_ENV_VAR, json.dumps({"metadata": JOB}))
+        session = connect_to_ray(config)
     trainer = Trainer(config)
     try:
         runners = LocalRunners(config, trainer.task)
@@ -147,8 +151,8 @@ def test_the_address_of_the_dashboard_is_that_of_a_page(tracked):
     assert "<html" in tracked.dashboard
 
 
-def test_a_command_that_is_no_job_has_no_job(tracked):
-    assert tracked.session.job is None
+def test_a_submitted_command_knows_its_job(tracked):
+    assert tracked.session.links()["ray_job"] == "raysubmit_tracked"
 
 
 def test_the_dashboard_asks_for_every_metric_and_for_no_other():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from curio_ray.config import load_config
+from curio_ray.errors import TrackingError
 from curio_ray.run_folder import RunFolder
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
@@ -113,6 +114,12 @@ def mlflow_run(tmp_path_factory) -> RunFolder:
 
 def test_mlflow_gets_each_iteration_in_one_run_also_after_a_stop(mlflow_run):
     assert Mlflow(mlflow_run).success == [(0, 0.0), (1, 0.1), (2, 0.2)]
+
+
+def test_an_mlflow_server_that_is_not_there_is_told_before_anything_starts(tmp_path):
+    pytest.importorskip("mlflow")
+    with pytest.raises(TrackingError, match=r"tracking.mlflow: .* check uri: http://127.0.0.1:9"):
+        tracked_run(tmp_path / "run", "mlflow: {uri: 'http://127.0.0.1:9'}")
 
 
 def test_mlflow_knows_the_run_by_its_folder_and_its_config(mlflow_run):
