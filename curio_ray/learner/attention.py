@@ -7,8 +7,6 @@ from typing import Any, cast
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from curio_ray.errors import LearnerError
-
 PACKED_ATTENTION = "curio_packed"
 
 
@@ -39,24 +37,22 @@ def packed_attention(
     """Attention of `query` [1, heads, N, width] to `key` and `value` [1, key heads, N, width].
 
     Without `segment_lengths` the N tokens are one segment. Returns [1, N, heads, width] and no
-    attention weights, as transformers expects.
-
-    Raises:
-        LearnerError: the model caps its attention scores, which no kernel here supports.
+    attention weights, as transformers expects. With `softcap` scores are capped as in Gemma 2
+    (arXiv 2408.00118, section 2), for which no fused kernel is at hand.
     """
-    if softcap is not None:
-        raise LearnerError(
-            "this model soft-caps attention scores, which packed attention does not support; "
-            "choose a model without attn_logit_softcapping"
-        )
     lengths = segment_lengths or (query.shape[2],)
-    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
+    if softcap is None and query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
         return _flash_varlen(query, key, value, lengths, scaling, sliding_window), None
     outputs = []
     # One split instead of slices: its backward is one concatenation.
     segments = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
     for segment_query, segment_key, segment_value in segments:
         mask = _window_mask(segment_query, sliding_window)
+        if softcap is not None:
+            outputs.append(
+                _capped_attention(segment_query, segment_key, segment_value, mask, scaling, softcap)
+            )
+            continue
         output = scaled_dot_product_attention(
             segment_query,
             segment_key,
@@ -68,6 +64,25 @@ def packed_attention(
         )
         outputs.append(output)
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _capped_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+    softcap: float,
+) -> torch.Tensor:
+    """Attention within one segment whose scores are cap · tanh(score / cap), softmax in float32."""
+    if mask is None:
+        mask = torch.ones(2 * (query.shape[2],), dtype=torch.bool, device=query.device).tril()
+    groups = query.shape[1] // key.shape[1]
+    key, value = (tensor.repeat_interleave(groups, dim=1) for tensor in (key, value))
+    scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
+    scores = softcap * torch.tanh(scores / softcap)
+    weights = scores.float().masked_fill(~mask, -torch.inf).softmax(dim=-1)
+    return weights.to(query.dtype) @ value
 
 
 def _window_mask(query: torch.Tensor, window: int | None) -> torch.Tensor | None:

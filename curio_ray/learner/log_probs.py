@@ -15,6 +15,7 @@ def chunked_log_probs(
     token_ids: torch.Tensor,
     temperature: float = 1.0,
     bias: torch.Tensor | None = None,
+    softcap: float | None = None,
 ) -> torch.Tensor:
     """Natural log-probabilities of tokens under softmax((hidden · weightᵀ + bias) / temperature).
 
@@ -27,11 +28,14 @@ def chunked_log_probs(
         token_ids: int64[A].
         temperature: of the distribution that the tokens were sampled from.
         bias: [vocabulary], or None.
+        softcap: the model's logits are cap · tanh(logits / cap), as in Gemma 2, or None.
 
     Returns:
         float32[A].
     """
-    result: torch.Tensor = _ChunkedLogProbs.apply(hidden, weight, bias, token_ids, temperature)
+    result: torch.Tensor = _ChunkedLogProbs.apply(
+        hidden, weight, bias, token_ids, temperature, softcap
+    )
     return result
 
 
@@ -44,12 +48,13 @@ class _ChunkedLogProbs(torch.autograd.Function):
         bias: torch.Tensor | None,
         token_ids: torch.Tensor,
         temperature: float,
+        softcap: float | None,
     ) -> torch.Tensor:
         context.save_for_backward(hidden, weight, bias, token_ids)
-        context.temperature = temperature
+        context.temperature, context.softcap = temperature, softcap
         result = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         for rows in _chunks(len(hidden), len(weight)):
-            logits = _logits(hidden[rows], weight, bias, temperature)
+            logits = _logits(hidden[rows], weight, bias, softcap) / temperature
             chosen = logits.gather(1, token_ids[rows, None])[:, 0]
             result[rows] = chosen - logits.logsumexp(dim=1)
         return result
@@ -63,10 +68,12 @@ class _ChunkedLogProbs(torch.autograd.Function):
         bias_gradient = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
         for rows in _chunks(len(hidden), len(weight)):
             # d log p(token) / d logits = onehot(token) - softmax(logits)
-            logits = _logits(hidden[rows], weight, bias, context.temperature)
+            logits = _logits(hidden[rows], weight, bias, context.softcap)
             scaled = gradient[rows, None] / context.temperature
-            slope = logits.softmax(dim=1).mul_(-scaled)
+            slope = (logits / context.temperature).softmax(dim=1).mul_(-scaled)
             slope.scatter_add_(1, token_ids[rows, None], scaled)
+            if context.softcap is not None:
+                slope *= 1 - (logits / context.softcap).square()
             if bias_gradient is not None:
                 bias_gradient += slope.sum(dim=0)
             slope = slope.to(hidden.dtype)
@@ -74,13 +81,18 @@ class _ChunkedLogProbs(torch.autograd.Function):
             weight_gradient += slope.T @ hidden[rows]
         if bias_gradient is not None:
             bias_gradient = bias_gradient.to(bias.dtype)
-        return hidden_gradient, weight_gradient.to(weight.dtype), bias_gradient, None, None
+        return hidden_gradient, weight_gradient.to(weight.dtype), bias_gradient, None, None, None
+
+
+def cap_logits(logits: torch.Tensor, softcap: float | None) -> torch.Tensor:
+    """cap · tanh(logits / cap) (Gemma 2, arXiv 2408.00118, section 2); without a cap no change."""
+    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
 
 def _logits(
-    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, temperature: float
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, softcap: float | None
 ) -> torch.Tensor:
-    return torch.nn.functional.linear(hidden, weight, bias).float() / temperature
+    return cap_logits(torch.nn.functional.linear(hidden, weight, bias).float(), softcap)
 
 
 def _chunks(rows: int, vocabulary: int) -> list[slice]:

@@ -12,7 +12,7 @@ from torch import nn
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
 from curio_ray.learner.attention import register_packed_attention
-from curio_ray.learner.log_probs import chunked_log_probs
+from curio_ray.learner.log_probs import cap_logits, chunked_log_probs
 from curio_ray.learner.lora import add_adapters
 from curio_ray.learner.packed_tensors import PackedTensors
 from curio_ray.learner.value_head import ValueHead
@@ -30,15 +30,18 @@ class LogProbHead(nn.Module):
     It holds the head's own parameters, so that ZeRO-3 gathers them around its forward pass.
     """
 
-    def __init__(self, head: Any, temperature: float) -> None:
+    def __init__(self, head: Any, temperature: float, softcap: float | None) -> None:
         super().__init__()
         self.weight = head.weight
         self.bias = head.bias
         self.temperature = temperature
+        self.softcap = softcap
 
     def forward(self, hidden: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
         """Hidden states [A, width] and int64[A] to natural log-probabilities float32[A]."""
-        return chunked_log_probs(hidden, self.weight, token_ids, self.temperature, self.bias)
+        return chunked_log_probs(
+            hidden, self.weight, token_ids, self.temperature, self.bias, self.softcap
+        )
 
 
 class PackReader(nn.Module):
@@ -47,7 +50,8 @@ class PackReader(nn.Module):
     def __init__(self, language_model: Any, temperature: float) -> None:
         super().__init__()
         self.language_model = language_model
-        self.log_prob_head = LogProbHead(language_model.get_output_embeddings(), temperature)
+        head = language_model.get_output_embeddings()
+        self.log_prob_head = LogProbHead(head, temperature, _logit_softcap(language_model))
 
     def hidden_states(self, pack: PackedTensors) -> torch.Tensor:
         """The last hidden states [N, width] of a pack's tokens."""
@@ -174,14 +178,20 @@ def _checkpoint_gradients(language_model: Any) -> None:
             module.training = True
 
 
+def _logit_softcap(model: Any) -> float | None:
+    cap: float | None = getattr(model.config, "final_logit_softcapping", None)
+    return cap
+
+
 @torch.no_grad()
 def _check_output_head(model: Any, model_path: str) -> None:
-    """Models that scale or cap their logits after the head would get wrong log-probabilities."""
+    """Models that scale their logits after the head would get wrong log-probabilities."""
     token_ids = torch.arange(4)[None]
     logits = model(input_ids=token_ids, use_cache=False).logits
     hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state
-    if not torch.allclose(model.get_output_embeddings()(hidden), logits, atol=1e-2, rtol=1e-2):
+    own = cap_logits(model.get_output_embeddings()(hidden), _logit_softcap(model))
+    if not torch.allclose(own, logits, atol=1e-2, rtol=1e-2):
         raise LearnerError(
             f"{model_path}: the model changes its logits after the output head, which the learner "
-            "does not repeat; choose a model without logit scaling or soft-capping"
+            "does not repeat; choose a model without logit scaling"
         )

@@ -80,9 +80,12 @@ def test_packed_attention_keeps_a_sliding_window(
     torch.testing.assert_close(model(pack_tensors(sequences, CPU)), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_model_that_caps_its_logits_is_refused(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def capping_model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Gemma 2 whose scores and logits lie where the caps bend them."""
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
+    folder = str(tmp_path_factory.mktemp("capping"))
     config = Gemma2Config(
         vocab_size=64,
         hidden_size=32,
@@ -91,8 +94,77 @@ def test_a_model_that_caps_its_logits_is_refused(tmp_path: Path) -> None:
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=8,
+        sliding_window=4,
+        attn_logit_softcapping=2.0,
+        final_logit_softcapping=3.0,
+        query_pre_attn_scalar=8,
+        initializer_range=0.3,
     )
-    Gemma2ForCausalLM(config).save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    Gemma2ForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def plain_capping_model(folder: str) -> Any:
+    """Transformers applies the caps in its eager attention alone."""
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    )
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_capped_scores_and_logits_are_those_of_the_plain_model(
+    capping_model_folder: str,
+    make_sequences: Callable[..., list[TrainingSequence]],
+    hugging_face_log_probs: Callable[..., np.ndarray],
+    temperature: float,
+) -> None:
+    sequences, plain = make_sequences(4), plain_capping_model(capping_model_folder)
+    parts = [
+        hugging_face_log_probs(plain, s.token_ids, temperature)[s.action_mask] for s in sequences
+    ]
+    model = build_reference_model(capping_model_folder, "float32", temperature)
+    actual = model(pack_tensors(sequences, CPU))
+    torch.testing.assert_close(
+        actual, torch.from_numpy(np.concatenate(parts)), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_the_gradient_of_a_capping_model_is_that_of_the_plain_model(
+    capping_model_folder: str, make_sequences: Callable[..., list[TrainingSequence]]
+) -> None:
+    sequences = make_sequences(4)
+    model = build_policy_value_model(capping_model_folder, LearnerConfig(), 1.0, seed=0)
+    log_probs, _ = model(pack_tensors(sequences, CPU))
+    log_probs.sum().backward()
+    plain = plain_capping_model(capping_model_folder)
+    for sequence in sequences:
+        ids = torch.from_numpy(sequence.token_ids.astype(np.int64))
+        own = plain(input_ids=ids[None]).logits[0, :-1].log_softmax(-1)
+        own.gather(1, ids[1:, None])[:, 0][
+            torch.from_numpy(sequence.action_mask[1:])
+        ].sum().backward()
+    expected = {name: parameter.grad for name, parameter in plain.named_parameters()}
+    actual = {name: p.grad for name, p in model.language_model.named_parameters()}
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_that_scales_its_logits_is_refused(tmp_path: Path) -> None:
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    config = GraniteConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        logits_scaling=8.0,
+        initializer_range=0.3,
+    )
+    GraniteForCausalLM(config).save_pretrained(tmp_path)
     with pytest.raises(LearnerError, match="choose a model without"):
         build_reference_model(str(tmp_path), "float32", 1.0)
 
