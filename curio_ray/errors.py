@@ -21,6 +21,14 @@ class ServerError(CurioError):
     """A model server failed or died. The message names the server."""
 
 
+class ReplicaLostError(ServerError):
+    """A server's replica is gone, with its node or alone; another one may answer."""
+
+
+class NotServingError(ServerError):
+    """A replica was started anew and does not serve yet."""
+
+
 class TemplateError(CurioError):
     """The incremental chat template differs from the tokenizer's full chat template."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from curio_ray.learner.batch import (
 )
 from curio_ray.learner.group import LearnerGroup
 from curio_ray.models.launch import ServerSet, start_servers
+from curio_ray.models.weight_transfer.plugin import SHARED_MEMORY
 from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
 from curio_ray.placement.reservation import Reservation
 from curio_ray.rewards.advantages import batch_advantages
@@ -90,12 +91,17 @@ class Trainer:
         """Wait until servers and learner answer, and join them for weight transfer."""
         self.servers.wait_ready()
         self.learner.wait_ready()
-        setup_weight_transfer(
-            self.learner,
-            self.servers,
-            self.config.roles.policy.server,
-            self.config.weights,
-        )
+        self._connect()
+        self.watch = self.servers.watch()
+
+    def check_servers(self) -> None:
+        """Let lost replicas that are back serve again; to be called while dialogues are held.
+
+        Raises:
+            DeadlineError: a lost replica is not back within `cluster.recovery_deadline_s`.
+            ServerError: a lost replica cannot come back.
+        """
+        self.watch.check(self._renew)
 
     def step(self, runners: Runners) -> Iteration:
         """One iteration of the algorithm."""
@@ -213,12 +219,37 @@ class Trainer:
         return batch_advantages(dialogues, values, self.config.rewards, self.config.credit)
 
     def _push_weights(self) -> dict[str, float]:
+        policy = self.config.roles.policy.server
+        replicas = self.watch.present(policy)
+        if self._members_are_fixed and len(replicas) < len(self.servers.replicas(policy)):
+            self._connect(replicas)
+        return self._push_to(replicas, self.watch.mark_lost)
+
+    def _renew(self, server: str, actor: Any) -> None:
+        """Give the present weights to a replica that has started anew, where it needs them."""
+        if server != self.config.roles.policy.server:
+            return
+        replicas = [actor]
+        if self._members_are_fixed:
+            replicas += self.watch.present(server)
+        self._connect(replicas)
+        self._push_to(replicas)
+
+    @property
+    def _members_are_fixed(self) -> bool:
+        """Whether all replicas belong to one group, which is made anew when one comes or goes."""
+        return self.config.weights.backend != SHARED_MEMORY
+
+    def _connect(self, replicas: Sequence[Any] | None = None) -> None:
+        config, policy = self.config, self.config.roles.policy.server
+        setup_weight_transfer(self.learner, self.servers, policy, config.weights, replicas)
+
+    def _push_to(
+        self, replicas: Sequence[Any], on_loss: Callable[[Any], None] | None = None
+    ) -> dict[str, float]:
+        config, policy = self.config, self.config.roles.policy.server
         return push_weights(
-            self.learner,
-            self.servers,
-            self.config.roles.policy.server,
-            self.version,
-            self.config.weights,
+            self.learner, self.servers, policy, self.version, config.weights, replicas, on_loss
         )
 
     def _stalled(self, dialogues: list[Dialogue]) -> dict[str, float]:

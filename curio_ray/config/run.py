@@ -119,6 +119,8 @@ class ClusterConfig(Section):
     """Port of that page."""
     capacity_deadline_s: Seconds = 60
     """Seconds to wait for the nodes that the run asks for; one that cannot come ends it at once."""
+    recovery_deadline_s: Seconds = 600
+    """Seconds within which a lost server replica, or the last dialogue runner, must be back."""
 
 
 class RunConfig(Section):

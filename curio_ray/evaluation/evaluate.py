@@ -38,7 +38,7 @@ def evaluate_policy(
     connect_to_ray(config)
     with contextlib.ExitStack() as stack:
         stack.callback(ray.shutdown)
-        servers = start_servers(config)
+        servers = start_servers(config, learning=False)
         stack.callback(servers.shutdown)
         second = make_second_user_model(config, task)
         runners = LocalRunners(config, task)

@@ -58,7 +58,7 @@ def judge_policies(
     connect_to_ray(first)
     with contextlib.ExitStack() as stack:
         stack.callback(ray.shutdown)
-        servers = start_servers(first)
+        servers = start_servers(first, learning=False)
         stack.callback(servers.shutdown)
         servers.wait_ready()
         held, figures = [], []

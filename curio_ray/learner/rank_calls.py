@@ -70,8 +70,8 @@ def _explain(failures: dict[int, RayError], method: str) -> CurioError:
     explained: CurioError
     if dead:
         explained = LearnerError(
-            f"learner rank {rank} died during {method}; start the learner again and load the "
-            "last checkpoint"
+            f"learner rank {rank} died during {method}; go on from the last checkpoint with "
+            "curio train --resume RUN"
         )
     elif isinstance(error, RayTaskError) and isinstance(error.cause, CurioError):
         explained = type(error.cause)(f"learner rank {rank}: {error.cause}")

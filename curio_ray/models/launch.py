@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -16,6 +15,7 @@ from curio_ray.config.run import RunConfig
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import DeadlineError, ServerError
 from curio_ray.models.client import ServerClient
+from curio_ray.models.replica_watch import Replica, ReplicaWatch
 from curio_ray.models.server import ModelServer
 from curio_ray.placement.reservation import Reservation
 
@@ -24,19 +24,17 @@ logger = logging.getLogger(__name__)
 SHUTDOWN_DEADLINE_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Replica:
-    server: str
-    number: int
-    actor: Any
-    ready: Any
-
-
 class ServerSet:
     """The running servers of a run, by name, each with its replicas."""
 
-    def __init__(self, configs: dict[str, ServerConfig], replicas: Sequence[_Replica]) -> None:
+    def __init__(
+        self,
+        configs: dict[str, ServerConfig],
+        replicas: Sequence[Replica],
+        recovery_deadline_s: float,
+    ) -> None:
         self._configs = configs
+        self._recovery_deadline_s = recovery_deadline_s
         self._replicas = list(replicas)
         self._created = time.monotonic()
 
@@ -60,7 +58,11 @@ class ServerSet:
     def client(self, server: str) -> ServerClient:
         """A new client of one server, for the event loop that will use it."""
         deadline = self._configs[server].request_deadline_s
-        return ServerClient(server, self.replicas(server), deadline)
+        return ServerClient(server, self.replicas(server), deadline, self._recovery_deadline_s)
+
+    def watch(self) -> ReplicaWatch:
+        """A watch over all replicas, which must be ready."""
+        return ReplicaWatch(self._replicas, self._recovery_deadline_s)
 
     def wait_ready(self) -> list[dict[str, Any]]:
         """What every replica says of itself once its engine has started.
@@ -103,7 +105,7 @@ class ServerSet:
         for replica in self._replicas:
             ray.kill(replica.actor)
 
-    def _wait(self, replica: _Replica) -> dict[str, Any]:
+    def _wait(self, replica: Replica) -> dict[str, Any]:
         name = replica.server
         deadline_s = self._configs[name].start_deadline_s
         left = max(self._created + deadline_s - time.monotonic(), 0)
@@ -111,31 +113,32 @@ class ServerSet:
             return ray.get(replica.ready, timeout=left)
         except GetTimeoutError as error:
             raise DeadlineError(
-                f"server '{name}' (replica {replica.number}) was not ready after {deadline_s:g} s; "
+                f"{replica} was not ready after {deadline_s:g} s; "
                 f"raise servers.{name}.start_deadline_s, or check that the cluster has the CPUs "
                 "and GPUs that it asks for"
             ) from error
         except RayTaskError as error:
             raise ServerError(str(error.cause)) from error
         except RayError as error:
-            raise ServerError(
-                f"server '{name}' (replica {replica.number}) died while it started: {error}"
-            ) from error
+            raise ServerError(f"{replica} died while it started: {error}") from error
 
 
-def start_servers(config: RunConfig, reservation: Reservation | None = None) -> ServerSet:
+def start_servers(
+    config: RunConfig, reservation: Reservation | None = None, *, learning: bool = True
+) -> ServerSet:
     """Create every replica of every server and let all of them load at the same time.
 
-    Only the policy's server is made ready to receive weights. Does not wait.
+    Does not wait.
 
     Args:
         config: the run's.
         reservation: where the replicas lie; by default anywhere.
+        learning: whether the policy's server will receive weights.
     """
     actor_class = ray.remote(ModelServer)
     replicas = []
     for name, server in config.servers.items():
-        learns = name == config.roles.policy.server
+        learns = learning and name == config.roles.policy.server
         for number in range(server.replicas):
             place = reservation.server(name, number) if reservation else {}
             actor = actor_class.options(**_resources(config, name), **place).remote(
@@ -146,10 +149,10 @@ def start_servers(config: RunConfig, reservation: Reservation | None = None) -> 
                 number,
                 config.output.name,
             )
-            replicas.append(_Replica(name, number, actor, actor.ready.remote()))
-    return ServerSet(dict(config.servers), replicas)
+            replicas.append(Replica(name, number, actor, actor.ready.remote()))
+    return ServerSet(dict(config.servers), replicas, config.cluster.recovery_deadline_s)
 
 
 def _resources(config: RunConfig, name: str) -> dict[str, Any]:
     bundle = server_bundle(config, name)
-    return {"num_cpus": bundle.cpus, "num_gpus": bundle.gpus, "max_restarts": 0}
+    return {"num_cpus": bundle.cpus, "num_gpus": bundle.gpus, "max_restarts": -1}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -61,14 +61,19 @@ class RewardModel:
         }
 
 
+def _never() -> float:
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """All roles of a run."""
+    """All roles of a run. `outage_s` counts the seconds during which one of them was lost."""
 
     policy: PolicyModel
     environment: EnvironmentModel
     user_model: UserModel
     reward_model: RewardModel
+    outage_s: Callable[[], float] = _never
 
 
 class RoleFormats:
@@ -114,4 +119,5 @@ def connect_roles(
         ),
         user_model=formats.user_model.connect(clients),
         reward_model=RewardModel(clients[roles.reward_model.server], formats.reward_model, task),
+        outage_s=lambda: sum(client.outage_s for client in clients.values()),
     )

@@ -11,8 +11,10 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import ray
+
 from curio_ray.config.servers import ServerConfig
-from curio_ray.errors import ServerError
+from curio_ray.errors import NotServingError, ServerError
 from curio_ray.models.engine import Engine
 from curio_ray.models.outbox import Answer, Outbox
 from curio_ray.models.requests import GenerateRequest, GenerateResult
@@ -29,6 +31,8 @@ class ModelServer:
     """Answers generation requests and takes new weights; used as an asynchronous Ray actor.
 
     Clients `submit` requests, which returns at once, and `collect` the answers as they finish.
+    Where Ray starts a lost replica anew, `ready` loads its model again. One whose weights change
+    then serves after its first weight update only, the others at once.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class ModelServer:
         self._seed = seed
         self._started_engine: Engine | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._started_anew = ray.get_runtime_context().was_current_actor_reconstructed
+        self._serving = asyncio.Event()
         self._created = time.perf_counter()
         self._start_seconds = 0.0
         self._version = 0
@@ -87,10 +93,27 @@ class ModelServer:
                 f"{self.config.model}: {error}"
             ) from error
         self._started_engine = engine
+        if not self._started_anew or self._transfer_backend is None:
+            self._serving.set()
         self._start_seconds = time.perf_counter() - self._created
+
+    async def serving(self) -> None:
+        """Wait until requests are answered, from the right weights.
+
+        Raises:
+            ServerError: the engine could not be started.
+        """
+        await self.ready()
+        await self._serving.wait()
+
+    async def until_lost(self) -> None:
+        """Never returns: the call fails when this process is gone."""
+        await asyncio.Event().wait()
 
     async def submit(self, client_id: str, batch: Sequence[tuple[int, GenerateRequest]]) -> None:
         """Take requests; each answer, or the text of its error, goes to the client's outbox."""
+        if self._started_anew and not self._serving.is_set():
+            raise NotServingError(f"server '{self.name}' was started anew and does not serve yet")
         outbox = self._outbox(client_id)
         for request_id, request in batch:
             refused = refusal(self.name, self.config, self._engine.vocabulary_size, request)
@@ -143,6 +166,7 @@ class ModelServer:
         """Complete the model, reset the prefix cache, stamp the version and go on."""
         await self._engine.finish_weight_update(version)
         self._version = version
+        self._serving.set()
 
     async def stats(self) -> dict[str, Any]:
         """Totals since the start, the requests now running and the version of the weights."""
@@ -163,7 +187,8 @@ class ModelServer:
     @property
     def _engine(self) -> Engine:
         if self._started_engine is None:
-            raise ServerError(f"server '{self.name}' has not started; await ready() first")
+            kind = NotServingError if self._started_anew else ServerError
+            raise kind(f"server '{self.name}' has not started; await ready() first")
         return self._started_engine
 
     def _outbox(self, client_id: str) -> Outbox:

@@ -13,6 +13,7 @@ from curio_ray.errors import CurioError, DeadlineError
 from curio_ray.models.roles import Roles
 from curio_ray.rollout.assignment import Assignment, Failure, RolloutBatch, RolloutOptions
 from curio_ray.rollout.conversation import hold_dialogue
+from curio_ray.rollout.deadline import within
 from curio_ray.tasks.base import Task
 from curio_ray.tracking.dialogue_gauges import DialogueGauges
 
@@ -57,8 +58,8 @@ async def _hold_with_retries(
     reason = ""
     for attempt in range(1, options.attempts + 1):
         try:
-            async with asyncio.timeout(options.deadline_s):
-                dialogue, seconds = await hold_dialogue(task, roles, assignment, options, attempt)
+            held = hold_dialogue(task, roles, assignment, options, attempt)
+            dialogue, seconds = await within(held, options.deadline_s, roles.outage_s)
             batch.seconds.add(seconds)
             return dialogue
         except* CurioError as group:

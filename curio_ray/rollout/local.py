@@ -42,7 +42,12 @@ class LocalRunners:
             return
         self._loop.run_until_complete(self._disconnect())
         self._clients = {
-            name: ServerClient(name, handles, self._config.servers[name].request_deadline_s)
+            name: ServerClient(
+                name,
+                handles,
+                self._config.servers[name].request_deadline_s,
+                self._config.cluster.recovery_deadline_s,
+            )
             for name, handles in replicas.items()
         }
         self._roles = connect_roles(self._config.roles, self._formats, self._clients, self._task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ray
@@ -18,7 +18,6 @@ from curio_ray.rollout.local import Replicas
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-RESTART_DEADLINE_SECONDS = 180.0
 
 
 @dataclass(slots=True)
@@ -32,11 +31,26 @@ class Share:
 
 
 class RunnerPool:
-    """Gives assignments to RLlib's remote EnvRunners and gathers their dialogues."""
+    """Gives assignments to RLlib's remote EnvRunners and gathers their dialogues.
 
-    def __init__(self, group: EnvRunnerGroup, replicas: Replicas) -> None:
+    Args:
+        group: the runners.
+        replicas: the servers that they speak to.
+        recovery_deadline_s: seconds within which one of the runners must be back when all are lost.
+        check_servers: called again and again while dialogues are held; an error of it ends that.
+    """
+
+    def __init__(
+        self,
+        group: EnvRunnerGroup,
+        replicas: Replicas,
+        recovery_deadline_s: float,
+        check_servers: Callable[[], None],
+    ) -> None:
         self._group = group
         self._replicas = replicas
+        self._recovery_deadline_s = recovery_deadline_s
+        self._check_servers = check_servers
         self._tags = itertools.count()
         self.restarts = 0
 
@@ -48,6 +62,7 @@ class RunnerPool:
         Raises:
             RolloutError: a runner reports an error, a share ends its runner again and again, or
                 no runner is alive within the deadline.
+            CurioError: what `check_servers` raises.
         """
         waiting = _shares(assignments, max(1, self._group.num_remote_env_runners()))
         working: dict[int, Share] = {}
@@ -56,13 +71,15 @@ class RunnerPool:
         while waiting or working:
             self._hand_out(waiting, working, options)
             finished += self._fetch(working)
+            self._check_servers()
             waiting += self._take_back_from_the_dead(working, options)
             if working:
                 alive_at = time.monotonic()
-            elif waiting and time.monotonic() - alive_at > RESTART_DEADLINE_SECONDS:
+            elif waiting and time.monotonic() - alive_at > self._recovery_deadline_s:
                 raise RolloutError(
-                    f"no dialogue runner came back within {RESTART_DEADLINE_SECONDS:g} s; "
-                    "see the run's Ray logs for why they died"
+                    f"no dialogue runner came back within {self._recovery_deadline_s:g} s; see the "
+                    "run's Ray logs for why they died; go on with --resume once the cluster has "
+                    "room for them, or raise cluster.recovery_deadline_s"
                 )
         return _in_order(assignments, finished)
 
@@ -73,7 +90,7 @@ class RunnerPool:
         for runner in idle[: len(waiting)]:
             share = waiting.pop(0)
             share.tag = f"share-{next(self._tags)}"
-            share.deadline = time.monotonic() + _seconds(share, options)
+            share.deadline = time.monotonic() + self._seconds(share, options)
             self._group.foreach_env_runner_async(
                 "sample",
                 tag=share.tag,
@@ -120,6 +137,10 @@ class RunnerPool:
             time.sleep(0.0 if working else POLL_SECONDS)
         return taken_back
 
+    def _seconds(self, share: Share, options: RolloutOptions) -> float:
+        waves = -(-len(share.assignments) // options.in_flight)
+        return waves * options.attempts * options.deadline_s + self._recovery_deadline_s
+
 
 def _after_a_death(share: Share, options: RolloutOptions) -> Share:
     deaths = share.deaths + 1
@@ -130,11 +151,6 @@ def _after_a_death(share: Share, options: RolloutOptions) -> Share:
             "out"
         )
     return Share(share.assignments, deaths)
-
-
-def _seconds(share: Share, options: RolloutOptions) -> float:
-    waves = -(-len(share.assignments) // options.in_flight)
-    return waves * options.attempts * options.deadline_s + 60.0
 
 
 def _shares(assignments: Sequence[Assignment], count: int) -> list[Share]:

@@ -29,7 +29,7 @@ def server() -> Iterator[Any]:
 
 def ask(server: Any, *requests: GenerateRequest) -> None:
     async def converse() -> None:
-        client = ServerClient("policy", [server], DEADLINE_S)
+        client = ServerClient("policy", [server], DEADLINE_S, DEADLINE_S)
         try:
             for request in requests:
                 await client.generate(request, "a")

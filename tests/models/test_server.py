@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -132,7 +134,7 @@ def test_more_seeded_prompt_tokens_than_a_step_holds_are_all_served(running: Run
 
 def test_a_request_past_its_deadline_names_the_server(running: Running) -> None:
     async def impatient(client: ServerClient) -> None:
-        hasty = ServerClient("policy", running.servers.replicas("policy"), 1e-4)
+        hasty = ServerClient("policy", running.servers.replicas("policy"), 1e-4, 1.0)
         try:
             await hasty.generate(GenerateRequest(PROMPT, max_tokens=100), "a")
         finally:
@@ -239,6 +241,23 @@ def test_a_request_given_up_is_aborted_at_the_server(running: Running) -> None:
 
     running.with_client(converse)
     assert [replica["unfinished_requests"] for replica in policy_statistics(running)] == [0, 0]
+
+
+def test_requests_of_a_lost_server_wait_until_it_is_back(running: Running) -> None:
+    requests = [GenerateRequest(PROMPT, max_tokens=200, seed=n) for n in range(4)]
+    expected = [answer.token_ids for answer in running.ask(requests, "world")]
+    [replica] = running.servers.replicas("world")
+    process = ray.get(replica.ready.remote())["pid"]
+
+    async def converse(client: ServerClient) -> tuple[list[GenerateResult], float]:
+        calls = [asyncio.create_task(client.generate(r, str(n))) for n, r in enumerate(requests)]
+        await client.generate(GenerateRequest(PROMPT), "first")
+        os.kill(process, signal.SIGKILL)
+        return await asyncio.gather(*calls), client.outage_s
+
+    answers, outage_s = running.with_client(converse, "world")
+    assert [answer.token_ids for answer in answers] == expected
+    assert outage_s > 0
 
 
 def test_a_killed_server_fails_every_pending_request_by_name(running: Running) -> None:

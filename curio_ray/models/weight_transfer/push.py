@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import RayError
 
 from curio_ray.config.servers import WeightTransferConfig
-from curio_ray.errors import DeadlineError, ServerError
+from curio_ray.errors import DeadlineError, ReplicaLostError, ServerError
 from curio_ray.models.launch import ServerSet
+from curio_ray.models.replica_link import is_loss
 from curio_ray.models.weight_transfer.plugin import SHARED_MEMORY
 
 
@@ -30,9 +31,13 @@ def setup_weight_transfer(
     servers: ServerSet,
     server: str,
     config: WeightTransferConfig,
+    replicas: Sequence[Any] | None = None,
 ) -> None:
-    """Make the senders and connect them with the server's replicas; once per learner start."""
-    replicas = servers.replicas(server)
+    """Make the senders and connect them with the server's replicas, by default with all.
+
+    Over `nccl` and `ipc` the replicas connected here are those that every push must reach.
+    """
+    replicas = servers.replicas(server) if replicas is None else replicas
     if config.backend == SHARED_MEMORY:
         _on_replicas(server, replicas, "init_weight_transfer", ({},), config.deadline_s)
         learner.setup_weight_transfer(config.backend, {})
@@ -50,18 +55,23 @@ def push_weights(
     server: str,
     version: int,
     config: WeightTransferConfig,
+    replicas: Sequence[Any] | None = None,
+    on_loss: Callable[[Any], None] | None = None,
 ) -> dict[str, float]:
-    """Bring every replica of a server to a version of the learner's weights.
+    """Bring replicas of a server, by default all, to a version of the learner's weights.
 
     Afterwards each token that a replica samples carries `version`, and nothing cached under older
     weights is used. Over `nccl` and `ipc` the sender itself leads the servers through the update.
+
+    With `on_loss` a replica that is lost meanwhile is given to it, and the others go on.
 
     Returns:
         Seconds by phase: `send`, and over shared memory `start`, `update`, `finish`.
 
     Raises:
         DeadlineError: a phase took longer than `weights.deadline_s`.
-        ServerError: a replica died or could not load the weights.
+        ReplicaLostError: a replica was lost, and there is no `on_loss`.
+        ServerError: a replica could not load the weights.
     """
     seconds: dict[str, float] = {}
     started = time.perf_counter()
@@ -69,7 +79,7 @@ def push_weights(
     seconds["send"] = time.perf_counter() - started
     if config.backend != SHARED_MEMORY:
         return seconds
-    replicas = servers.replicas(server)
+    replicas = servers.replicas(server) if replicas is None else replicas
     phases: list[tuple[str, str, list[tuple[Any, ...]]]] = [
         ("start", "start_weight_update", [()]),
         # Ray fetches each bucket to the replica's node before it makes the call.
@@ -79,7 +89,7 @@ def push_weights(
     for phase, method, argument_lists in phases:
         started = time.perf_counter()
         for arguments in argument_lists:
-            _on_replicas(server, replicas, method, arguments, config.deadline_s)
+            replicas = _on_replicas(server, replicas, method, arguments, config.deadline_s, on_loss)
         seconds[phase] = time.perf_counter() - started
     return seconds
 
@@ -90,17 +100,34 @@ def _on_replicas(
     method: str,
     arguments: tuple[Any, ...],
     deadline_s: float,
-) -> None:
+    on_loss: Callable[[Any], None] | None = None,
+) -> list[Any]:
+    """Call all replicas; returns those that are left."""
     calls = [getattr(replica, method).remote(*arguments) for replica in replicas]
-    try:
-        ray.get(calls, timeout=deadline_s)
-    except GetTimeoutError as error:
+    done, late = ray.wait(calls, num_returns=len(calls), timeout=deadline_s) if calls else ([], [])
+    left = []
+    for call in done:
+        replica = replicas[calls.index(call)]
+        try:
+            ray.get(call)
+            left.append(replica)
+        except RayError as error:
+            cause = getattr(error, "cause", None)
+            if is_loss(error):
+                if on_loss is None:
+                    raise ReplicaLostError(
+                        f"a replica of server '{server}' was lost in {method}: {error}"
+                    ) from error
+                on_loss(replica)
+            elif isinstance(cause, ServerError):
+                raise ServerError(str(cause)) from error
+            else:
+                raise ServerError(
+                    f"server '{server}' failed in {method}: {cause or error}"
+                ) from error
+    if late:
         raise DeadlineError(
             f"server '{server}' did not finish {method} within {deadline_s:g} s; "
             "raise weights.deadline_s, or look for a stuck server in its log"
-        ) from error
-    except RayError as error:
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, ServerError):
-            raise ServerError(str(cause)) from error
-        raise ServerError(f"server '{server}' failed in {method}: {cause or error}") from error
+        )
+    return left

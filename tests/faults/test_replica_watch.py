@@ -1,0 +1,48 @@
+"""A lost replica that does not come back in time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+import ray
+from two_nodes import SPOT, TwoNodes
+
+from curio_ray.config.servers import ServerConfig
+from curio_ray.errors import DeadlineError
+from curio_ray.models.replica_watch import Replica, ReplicaWatch
+from curio_ray.models.server import ModelServer
+
+DEADLINE_S = 2.0
+
+
+def look_for_a_minute(watch: ReplicaWatch) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        watch.check(lambda server, replica: None)
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[TwoNodes]:
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    nodes = TwoNodes()
+    yield nodes
+    nodes.close()
+
+
+def test_it_ends_the_run_with_an_error_that_names_it(nodes: TwoNodes) -> None:
+    actor = (
+        ray.remote(ModelServer)
+        .options(num_cpus=1, max_restarts=-1, label_selector=SPOT)
+        .remote("world", ServerConfig(model="pocket:world"), replica=3)
+    )
+    ray.get(actor.cancel.remote("nobody", []))
+    watch = ReplicaWatch([Replica("world", 3, actor, None)], DEADLINE_S)
+    assert watch.present("world") == [actor]
+    nodes.lose_spot_node()
+    with pytest.raises(DeadlineError, match=r"server 'world' \(replica 3\) .* not back within 2 s"):
+        look_for_a_minute(watch)
+    assert watch.present("world") == []
