@@ -159,12 +159,17 @@ class LearnerEngine:
         """One optimizer step; the gradient norm before clipping, or None where it was skipped."""
         tokens = sum(sequence.policy_tokens for sequence in sequences)
         turns = sum(len(sequence.value_positions) for sequence in sequences)
+        # Asked of the whole minibatch, so that all ranks take part in the same forward passes.
+        scored = all(sequence.reference_log_probs is not None for sequence in sequences)
         packs, finite = self._packs(sequences), True
         self._set_learning_rates()
         for number, pack in enumerate(packs):
             is_last = number == len(packs) - 1
             tensors = pack_tensors([sequences[index] for index in pack], self.device)
-            loss = self._pack_loss(tensors, tokens, turns, sums)
+            reference = tensors.reference_log_probs
+            if self.config.kl_coefficient > 0 and not scored:
+                reference = self._reference_log_probs(tensors)
+            loss = self._pack_loss(tensors, reference, tokens, turns, sums)
             finite = finite and bool(loss.isfinite())
             if is_last and not self._on_all_ranks(finite):
                 loss = loss * torch.nan
@@ -176,13 +181,15 @@ class LearnerEngine:
         return self._guarded_step()
 
     def _pack_loss(
-        self, pack: PackedTensors, tokens: int, turns: int, sums: MetricSums
+        self,
+        pack: PackedTensors,
+        reference: torch.Tensor | None,
+        tokens: int,
+        turns: int,
+        sums: MetricSums,
     ) -> torch.Tensor:
         """This pack's part of the minibatch's loss, whose policy tokens and turns are given."""
         cap = self.config.ratio_cap
-        reference = pack.reference_log_probs
-        if reference is None and self.config.kl_coefficient > 0:
-            reference = self._reference_log_probs(pack)
         log_probs, values = self.deepspeed(pack)
         ratios = losses.importance_ratios(log_probs, pack.behaviour_log_probs)
         policy = losses.policy_gradient_loss(log_probs, ratios, pack.advantages, cap)

@@ -47,15 +47,45 @@ def run_group(make_run_config: MakeConfig) -> Iterator[Callable[..., LearnerGrou
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Scores, then the metrics of an update of eight sequences and one of a single sequence.
+    """Scores, then the metrics of five updates, the second one of a single sequence.
 
-    `weights` are the policy's afterwards and `sent` what a server would get.
+    `weights` are the policy's after the second and `sent` what a server would get. `state` was
+    saved after the fifth, and `next_metrics` are those of the update that followed.
     """
 
     scores: list[SequenceScore]
     metrics: list[dict[str, float]]
     weights: dict[str, np.ndarray]
     sent: dict[str, np.ndarray]
+    state: Path
+    next_metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What one rank and two ranks make of the same sequences.
+
+    With a single sequence the second rank has nothing but padding. `curve` are the metrics of one
+    rank without ZeRO, `resumed` those of two ranks' next update after loading their own state,
+    `one_to_two` after loading that of one rank, and `two_to_one` those of one rank at another stage
+    after loading that of two.
+    """
+
+    curve: list[dict[str, float]]
+    one: Outcome
+    two: Outcome
+    resumed: dict[str, float]
+    one_to_two: dict[str, float]
+    two_to_one: dict[str, float]
+
+
+KINDS = [
+    {"zero_stage": 0},
+    {"zero_stage": 1},
+    {"zero_stage": 2},
+    {"zero_stage": 3},
+    {"zero_stage": 3, "lora": {"rank": 4}, "gradient_checkpointing": True},
+]
 
 
 def received(sent: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -64,62 +94,100 @@ def received(sent: dict[str, Any]) -> dict[str, np.ndarray]:
     return {name: tensor.numpy().copy() for part in parts for name, tensor in part.items()}
 
 
-@pytest.fixture(scope="module", params=[0, 1, 2, 3])
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
 def outcomes(
     request: pytest.FixtureRequest,
     run_group: Callable[..., LearnerGroup],
     make_engine: Callable[..., Any],
     make_sequences: MakeSequences,
     policy_weights: Callable[[Any], dict[str, np.ndarray]],
+    wide_model_folder: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Outcome, Outcome]:
-    """What one rank and what two ranks make of the same sequences.
+) -> Outcomes:
+    kind, folder = request.param, tmp_path_factory.mktemp("outcomes")
+    sequences = make_sequences(8)
+    later = [make_sequences(8, seed) for seed in (1, 2, 3)]
 
-    With a single sequence the second rank has nothing but padding.
-    """
-    sequences, folder = make_sequences(8), tmp_path_factory.mktemp("export")
-    engine = make_engine(zero_stage=request.param)
+    def engine_at(stage: int) -> Any:
+        return make_engine(wide_model_folder, **(kind | {"zero_stage": stage}))
+
+    plain, engine = engine_at(0), engine_at(kind["zero_stage"])
+    curve = [plain.update(each) for each in (sequences, sequences[:1], *later)]
     scores = engine.score(sequences)
     metrics = [engine.update(sequences), engine.update(sequences[:1])]
     weights = policy_weights(engine)
-    one = Outcome([scores[index] for index in range(8)], metrics, weights, weights)
-    group = run_group(zero_stage=request.param, ranks=2)
+    metrics += [engine.update(each) for each in later]
+    engine.save(folder / "one")
+    scores_in_order = [scores[index] for index in range(8)]
+    following = engine.update(sequences)
+    one = Outcome(scores_in_order, metrics, weights, weights, folder / "one", following)
+
+    group = run_group(model=wide_model_folder, ranks=2, **kind)
     scored = group.score(sequences)
     metrics = [group.update(sequences), group.update(sequences[:1])]
     group.setup_weight_transfer("shared_memory", {})
     sent = received(group.send_weights(1))
-    group.export_policy(folder)
+    group.export_policy(folder / "policy")
+    weights = load_file(folder / "policy" / "model.safetensors")
+    metrics += [group.update(each) for each in later]
+    group.save(folder / "two")
+    following = group.update(sequences)
+    two = Outcome(scored, metrics, weights, sent, folder / "two", following)
+
+    group.load(two.state)
+    resumed = group.update(sequences)
+    group.load(one.state)
+    one_to_two = group.update(sequences)
     group.shutdown()
-    return one, Outcome(scored, metrics, load_file(folder / "model.safetensors"), sent)
+    other = engine_at((kind["zero_stage"] + 2) % 4)
+    other.load(two.state)
+    return Outcomes(curve, one, two, resumed, one_to_two, other.update(sequences))
 
 
-def test_two_ranks_score_like_one(outcomes: tuple[Outcome, Outcome]) -> None:
-    one, two = outcomes
-    for left, right in zip(one.scores, two.scores, strict=True):
+def test_two_ranks_score_like_one(outcomes: Outcomes) -> None:
+    for left, right in zip(outcomes.one.scores, outcomes.two.scores, strict=True):
         np.testing.assert_allclose(left.log_probs, right.log_probs, atol=1e-5)
         np.testing.assert_allclose(left.values, right.values, atol=1e-5)
 
 
-def test_two_ranks_report_the_metrics_of_one(outcomes: tuple[Outcome, Outcome]) -> None:
-    one, two = outcomes
-    assert two.metrics[0] == pytest.approx(one.metrics[0], rel=1e-4, abs=1e-6)
+def test_two_ranks_report_the_metrics_of_one(outcomes: Outcomes) -> None:
+    assert outcomes.two.metrics[0] == pytest.approx(outcomes.one.metrics[0], rel=1e-4, abs=1e-6)
 
 
-def test_a_rank_with_padding_only_contributes_nothing(outcomes: tuple[Outcome, Outcome]) -> None:
-    one, two = outcomes
-    assert two.metrics[1] == pytest.approx(one.metrics[1], rel=1e-3, abs=1e-5)
+def test_a_rank_with_padding_only_contributes_nothing(outcomes: Outcomes) -> None:
+    assert outcomes.two.metrics[1] == pytest.approx(outcomes.one.metrics[1], rel=1e-3, abs=1e-5)
 
 
-def test_two_ranks_update_the_weights_like_one(outcomes: tuple[Outcome, Outcome]) -> None:
-    one, two = outcomes
-    for name, weight in one.weights.items():
-        np.testing.assert_allclose(two.weights[name], weight, atol=2e-5, err_msg=name)
+def test_two_ranks_have_the_loss_curve_of_one_plain_rank(outcomes: Outcomes) -> None:
+    for name in ("policy_loss", "kl", "value_loss", "gradient_norm"):
+        actual = [metrics[name] for metrics in outcomes.two.metrics]
+        expected = [metrics[name] for metrics in outcomes.curve]
+        np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-def test_the_weights_sent_are_the_policys(outcomes: tuple[Outcome, Outcome]) -> None:
-    _, two = outcomes
-    assert two.sent.keys() == two.weights.keys()
-    assert all(np.array_equal(two.sent[name], two.weights[name]) for name in two.sent)
+def test_two_ranks_update_the_weights_like_one(outcomes: Outcomes) -> None:
+    for name, weight in outcomes.one.weights.items():
+        np.testing.assert_allclose(outcomes.two.weights[name], weight, atol=2e-5, err_msg=name)
+
+
+def test_the_weights_sent_are_the_policys(outcomes: Outcomes) -> None:
+    sent, weights = outcomes.two.sent, outcomes.two.weights
+    assert sent.keys() == weights.keys()
+    assert all(np.array_equal(sent[name], weights[name]) for name in sent)
+
+
+def test_two_ranks_go_on_bitwise_from_their_own_state(outcomes: Outcomes) -> None:
+    assert outcomes.resumed == outcomes.two.next_metrics
+
+
+def test_two_ranks_go_on_from_the_state_of_one(outcomes: Outcomes) -> None:
+    expected = pytest.approx(outcomes.one.next_metrics, rel=1e-4, abs=1e-5)
+    assert outcomes.one_to_two == expected
+
+
+def test_one_rank_at_another_stage_goes_on_from_the_state_of_two(outcomes: Outcomes) -> None:
+    expected = pytest.approx(outcomes.two.next_metrics, rel=1e-4, abs=1e-5)
+    assert outcomes.two_to_one == expected
 
 
 def test_a_killed_rank_is_named_and_the_restarted_group_continues(
