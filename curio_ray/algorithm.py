@@ -26,6 +26,7 @@ from curio_ray.config.resources import RUNNER_CPUS
 from curio_ray.evaluation.checkpoint import TRAINER_FOLDER
 from curio_ray.models.roles import RoleFormats
 from curio_ray.placement.reservation import reserve
+from curio_ray.placement.runners import PlacedRunners
 from curio_ray.placement.trial import trial_places
 from curio_ray.rollout.runner import DialogueRunner
 from curio_ray.rollout.runner_pool import RunnerPool
@@ -75,6 +76,11 @@ class CurioConfig(AlgorithmConfig):
     def run_config(self) -> RunConfig:
         """The checked config of the run."""
         return parse_config(self.run)
+
+    @property
+    def is_online(self) -> bool:
+        """RLlib's setup makes no runners: `Curio` makes them, in their places."""
+        return False
 
     def get_multi_rl_module_spec(self, **_: Any) -> MultiRLModuleSpec:
         """No RLModule: the policy is a language model on its own servers."""
@@ -153,12 +159,17 @@ class Curio(Algorithm):
         """Start servers, learner and runners side by side, then wait for all of them."""
         run = config.run_config
         self._reservation = reserve(run)
-        self.trainer = Trainer(run, self._reservation)
+        try:
+            self.trainer = Trainer(run, self._reservation)
+        except BaseException:
+            self._reservation.release()
+            raise
         self.last_iteration: Iteration | None = None
         try:
             # Runners build these as well, but their errors would not arrive here.
             RoleFormats(run.roles, run.servers, self.trainer.task)
-            self._setup_runners(config)
+            super().setup(config)
+            self.env_runner_group = PlacedRunners(config, self._reservation, self.logdir)
             self.trainer.wait_ready()
         except BaseException:
             self.cleanup()
@@ -211,20 +222,6 @@ class Curio(Algorithm):
                 self.env_runner_group._worker_manager.clear()
             self._reservation.release()
             shutil.rmtree(self._own_logdir, ignore_errors=True)
-
-    def _setup_runners(self, config: CurioConfig) -> None:
-        """RLlib's own setup, with its runners in their places."""
-        kept = self.config
-        resources = self._reservation.runners()
-        self.config = kept.copy(copy_frozen=False)
-        self.config.env_runners(
-            num_cpus_per_env_runner=resources.pop("CPU", 0),
-            custom_resources_per_env_runner=resources,
-        )
-        self.config.freeze()
-        super().setup(config)
-        # a checkpoint holds the config, and the next run has other places
-        self.config = kept
 
     def _setup_logdir(self) -> None:
         # Outside Ray Tune, RLlib would leave an empty folder in the home directory for each run.

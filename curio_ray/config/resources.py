@@ -105,9 +105,7 @@ def bundles(config: RunConfig) -> list[Bundle]:
 
 
 def make_layout(config: RunConfig) -> Layout:
-    """Group the actors: servers and ranks that name no strategy together and packed, then each
-    kind that names one, and last the runners.
-    """
+    """Group the actors: those that name no strategy together and packed, others by kind."""
     kinds = _kinds(config)
     shared = [name for name, kind in kinds.items() if kind.strategy is None]
     own = [[name] for name, kind in kinds.items() if kind.strategy is not None]
@@ -159,8 +157,7 @@ def _kinds(config: RunConfig) -> dict[str, _Kind]:
     }
     if beside is None:
         kinds["learner"] = _Kind(learner.placement.strategy, (learner_bundle(config),))
-    # RLlib tells its runners a group but no place in it, so they have one to themselves
-    kinds["runners"] = _Kind(rollout.placement.strategy or "pack", (runner_bundle(config),))
+    kinds["runners"] = _Kind(rollout.placement.strategy, (runner_bundle(config),))
     return kinds
 
 

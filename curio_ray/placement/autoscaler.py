@@ -17,7 +17,7 @@ from ray._raylet import (  # type: ignore[attr-defined]
 from ray.autoscaler._private.util import format_readonly_node_type
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
 
-_DEADLINE_S = 10
+_DEADLINE_S = 30
 _UNMANAGED = format_readonly_node_type("")
 
 

@@ -16,7 +16,6 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from curio_ray.config import RunConfig
 from curio_ray.config.resources import (
-    RUNNER_CPUS,
     Bundle,
     Group,
     Layout,
@@ -32,8 +31,6 @@ from curio_ray.plan.placement import Node, advise, list_bundles, unplaced_groups
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-# how much of its bundle Ray lets each member of a group take
-_MEMBER = 0.001
 SAY_EVERY_S = 30.0
 
 
@@ -56,17 +53,9 @@ class Reservation:
         """Options of a learner rank."""
         return self._options(self.layout.ranks[rank])
 
-    def runners(self) -> dict[str, float]:
-        """The resources with which RLlib creates each runner.
-
-        RLlib gives its runners resources but no scheduling strategy. The resources of a placement
-        group have names of their own, by which Ray itself finds the place of what belongs to it.
-        In a trial RLlib names the group.
-        """
-        if self.in_trial:
-            return {"CPU": RUNNER_CPUS}
-        group = self.groups[self.layout.runners[0].group].id.hex()
-        return {f"CPU_group_{group}": RUNNER_CPUS, f"bundle_group_{group}": _MEMBER}
+    def runner(self, number: int) -> dict[str, Any]:
+        """Options of a dialogue runner."""
+        return self._options(self.layout.runners[number])
 
     def release(self) -> None:
         """Give the places back; ends actors that are still there. A trial's are Ray Tune's."""
@@ -76,7 +65,7 @@ class Reservation:
 
     def _options(self, place: Place) -> dict[str, Any]:
         if self.in_trial:
-            group, index = self.groups[0], trial_index(self.layout, place)
+            group, index = self.groups[0], trial_index(place)
         else:
             group, index = self.groups[place.group], place.index
         return {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, index)}
@@ -126,26 +115,21 @@ def _ask_for(group: Group) -> PlacementGroup:
 
 
 def _wait(reservation: Reservation, deadline_s: float) -> None:
-    started = time.monotonic()
-    said_at = started - SAY_EVERY_S
-    waiting = list(range(len(reservation.groups)))
-    while True:
-        waiting = [i for i in waiting if not reservation.groups[i].wait(LOOK_EVERY_S)]
-        if not waiting:
-            return
+    started = say_at = time.monotonic()
+    asked, layout = reservation.groups, reservation.layout
+    while late := [i for i, group in enumerate(asked) if not group.wait(LOOK_EVERY_S)]:
         report, nodes = read_autoscaler(), present_nodes()
-        refused = [i for i in waiting if report.refuses(reservation.groups[i].id.hex())]
-        wanted = [reservation.layout.groups[i] for i in waiting]
-        there = [g for i, g in enumerate(reservation.layout.groups) if i not in waiting]
-        impossible = [reservation.layout.groups[i] for i in refused]
-        if refused and (missing := unplaced_groups([*there, *impossible], nodes)):
+        refused = [i for i in late if report.refuses(asked[i].id.hex())]
+        must_fit = [layout.groups[i] for i in range(len(asked)) if i in refused or i not in late]
+        if refused and (missing := unplaced_groups(must_fit, nodes)):
             raise PreflightError(_explain_impossible(missing, nodes))
-        waited = time.monotonic() - started
-        if waited > deadline_s:
+        wanted = [bundle for i in late for bundle in layout.groups[i].bundles]
+        left_s = started + deadline_s - time.monotonic()
+        if left_s < 0:
             raise DeadlineError(_explain_late(wanted, nodes, deadline_s))
-        if time.monotonic() - said_at >= SAY_EVERY_S:
-            said_at = time.monotonic()
-            logger.warning(_explain_waiting(wanted, report, deadline_s - waited))
+        if time.monotonic() >= say_at:
+            say_at = time.monotonic() + SAY_EVERY_S
+            logger.warning(_explain_waiting(wanted, report, left_s))
 
 
 def present_nodes() -> list[Node]:
@@ -162,10 +146,10 @@ def present_nodes() -> list[Node]:
     ]
 
 
-def _explain_waiting(wanted: Sequence[Group], report: AutoscalerReport, left_s: float) -> str:
+def _explain_waiting(wanted: Sequence[Bundle], report: AutoscalerReport, left_s: float) -> str:
     coming = ", ".join(f"{count} x {kind}" for kind, count in report.adding.items())
     parts = [
-        f"waiting for room for {list_bundles(_all(wanted))}",
+        f"waiting for room for {list_bundles(wanted)}",
         f"nodes on their way: {coming}" if coming else "for other work to end or nodes to come",
         *(f"did not come: {each}" for each in report.failed[-1:]),
         f"at most {left_s:.0f} s more",
@@ -181,7 +165,7 @@ def _explain_impossible(missing: list[Bundle], nodes: Sequence[Node]) -> str:
     )
 
 
-def _explain_late(wanted: Sequence[Group], nodes: Sequence[Node], deadline_s: float) -> str:
+def _explain_late(wanted: Sequence[Bundle], nodes: Sequence[Node], deadline_s: float) -> str:
     free = ray.available_resources()
     there = ", ".join(
         f"{free.get(name, 0):g} of {total:g} {name}"
@@ -191,11 +175,7 @@ def _explain_late(wanted: Sequence[Group], nodes: Sequence[Node], deadline_s: fl
         )
     )
     return (
-        f"Ray did not find room within {deadline_s:g} s for {list_bundles(_all(wanted))}. "
+        f"Ray did not find room within {deadline_s:g} s for {list_bundles(wanted)}. "
         f"Free: {there}. Lower threads, replicas, ranks or runners, wait for other work to end, or "
         "raise cluster.capacity_deadline_s"
     )
-
-
-def _all(groups: Sequence[Group]) -> list[Bundle]:
-    return [bundle for group in groups for bundle in group.bundles]

@@ -6,7 +6,6 @@ from curio_ray.config import RunConfig
 from curio_ray.config.resources import (
     DRIVER_CPUS,
     Bundle,
-    Layout,
     Place,
     each_place,
     make_layout,
@@ -16,7 +15,7 @@ from curio_ray.errors import ConfigError
 
 
 def trial_places(config: RunConfig) -> list[Bundle]:
-    """What a trial reserves: a place for its driver, then for runners, then for servers and ranks.
+    """What a trial reserves: a place for its driver, then those of all actors.
 
     Raises:
         ConfigError: the config names a strategy, for which a trial would need several groups.
@@ -26,13 +25,9 @@ def trial_places(config: RunConfig) -> list[Bundle]:
             f"{named[0]}: each run of a comparison is one packed placement group; write null "
             "(labels and learner.placement.beside hold)"
         )
-    *others, runners = make_layout(config).groups
-    # RLlib puts runner i into bundle i
-    return [
-        Bundle("driver", 1, DRIVER_CPUS, 0.0), *each_place([runners]), *each_place(others),
-    ]  # fmt: skip
+    return [Bundle("driver", 1, DRIVER_CPUS, 0.0), *each_place(make_layout(config).groups)]
 
 
-def trial_index(layout: Layout, place: Place) -> int:
-    """Which of the trial's bundles is a server's or a rank's place."""
-    return 1 + len(layout.runners) + place.index
+def trial_index(place: Place) -> int:
+    """Which of the trial's bundles is an actor's place."""
+    return 1 + place.index

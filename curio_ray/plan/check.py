@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from curio_ray.config.resources import DRIVER_CPUS, bundles
+from curio_ray.config.resources import DRIVER_CPUS, bundles, make_layout
 from curio_ray.errors import ConfigError
 from curio_ray.plan.adapters import adapter_problems
 from curio_ray.plan.evaluation import evaluation_problems
 from curio_ray.plan.machine import Machine
 from curio_ray.plan.memory import GIB, MemoryPart
 from curio_ray.plan.models import Source
+from curio_ray.plan.placement import Node, advise, unplaced_groups
 from curio_ray.plan.plan import ROLES, Plan
 from curio_ray.plan.readers import too_long, user_model_problems
 
@@ -40,6 +41,7 @@ def check_plan(plan: Plan, machine: Machine) -> None:
         problems += [
             *_cpu_problems(plan, machine),
             *_gpu_problems(plan, machine),
+            *_placement_problems(plan),
             *_memory_problems(plan, machine),
         ]
     if problems:
@@ -141,6 +143,14 @@ def _gpu_problems(plan: Plan, machine: Machine) -> Iterator[str]:
             f"learner.gpus_per_rank: {learner.ranks} x {learner.gpus_per_rank:g} GPUs are asked "
             f"for and {there}; write 0 to use the CPU, or name a cluster in cluster.address"
         )
+
+
+def _placement_problems(plan: Plan) -> Iterator[str]:
+    """What one node cannot give however large it is: labels, and places apart."""
+    machine = [Node("this machine", math.inf, math.inf)]
+    missing = unplaced_groups(make_layout(plan.config).groups, machine)
+    for problem in advise(missing, machine):
+        yield f"{problem}; or name a cluster in cluster.address"
 
 
 def _memory_problems(plan: Plan, machine: Machine) -> Iterator[str]:

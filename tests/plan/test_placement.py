@@ -1,7 +1,7 @@
 """Which actors find no room on the nodes of a cluster."""
 
-from curio_ray.config.resources import Bundle
-from curio_ray.plan.placement import Node, unplaced
+from curio_ray.config.resources import Bundle, Group
+from curio_ray.plan.placement import Node, advise, unplaced, unplaced_groups
 
 
 def test_actors_that_fit_are_not_missing():
@@ -30,3 +30,33 @@ def test_large_actors_are_placed_before_small_ones():
 
 def test_shares_of_a_gpu_add_up():
     assert unplaced([Bundle("server", 10, 0.1, 0.1)], [Node("a", 1, 1)]) == []
+
+
+def test_a_strictly_packed_group_needs_one_node_for_all():
+    group = Group("STRICT_PACK", (Bundle("rank", 4, 1, 1),))
+    assert unplaced_groups([group], [Node("a", 8, 2), Node("b", 8, 2)]) == list(group.bundles)
+    assert unplaced_groups([group], [Node("a", 8, 4)]) == []
+
+
+def test_a_strictly_spread_group_needs_a_node_for_each():
+    group = Group("STRICT_SPREAD", (Bundle("server", 3, 1, 1),))
+    nodes = [Node("a", 8, 8), Node("b", 8, 8)]
+    assert unplaced_groups([group], nodes) == [Bundle("server", 1, 1, 1)]
+
+
+def test_an_actor_with_labels_needs_a_node_that_has_them():
+    spot = {"market": "spot"}
+    wanted = [Bundle("server", 1, 1, 0, spot)]
+    assert unplaced(wanted, [Node("a", 8, 0)]) == wanted
+    assert unplaced(wanted, [Node("a", 8, 0, spot | {"zone": "b"})]) == []
+
+
+def test_what_would_make_room_is_named_by_its_field():
+    nodes = [Node("a", 8, 2)]
+    wanted = [
+        Bundle("server big", 1, 1, 4, section="servers.big"),
+        Bundle("learner rank", 1, 16, 1, section="learner"),
+        Bundle("dialogue runner", 90, 0.1, 0, section="rollout"),
+    ]
+    fields = [line.partition(":")[0] for line in advise(unplaced(wanted, nodes), nodes)]
+    assert fields == ["servers.big", "learner.threads", "rollout.runners"]
