@@ -60,8 +60,19 @@ class TrackedIteration:
         return found.value
 
 
+def at_rest(samples: list[Sample]) -> bool:
+    """Whether all processes have reported since their last work; each does it every ten seconds."""
+    busy = ("dialogues_in_flight", "dialogues_waiting", "server_requests")
+    servers = {each.labels["server"] for each in samples if "server" in each.labels}
+    return (
+        {each.name for each in samples} >= NAMES
+        and servers == {"policy", "world"}
+        and not any(each.value for each in samples if each.name.endswith(busy))
+    )
+
+
 def scrape() -> list[Sample]:
-    """Everything of ours that the node exports, as soon as all of it is there."""
+    """Everything of ours that the node exports when its processes are at rest."""
     (node,) = ray.nodes()
     address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     give_up = time.monotonic() + SCRAPE_DEADLINE_S
@@ -72,7 +83,7 @@ def scrape() -> list[Sample]:
             Sample(name, dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value))
             for name, labels, value in SAMPLE.findall(text)
         ]
-        if {each.name for each in samples} >= NAMES or time.monotonic() > give_up:
+        if at_rest(samples) or time.monotonic() > give_up:
             return samples
         time.sleep(0.5)
 
