@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from curio_ray.errors import ConfigError
+from curio_ray.pocket.locate import pocket_model
 
 POCKET_PREFIX = "pocket:"
-POCKET_MODELS = ("policy", "world", "changing_world")
 
 
 def locate_model(name: str) -> str:
@@ -17,7 +17,7 @@ def locate_model(name: str) -> str:
         ConfigError: a pocket model that does not exist, or a folder without a `config.json`.
     """
     if name.startswith(POCKET_PREFIX):
-        return _pocket_folder(name)
+        return str(pocket_model(name.removeprefix(POCKET_PREFIX)))
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -43,14 +43,3 @@ def absolute_name(name: str) -> str:
     if name.startswith(POCKET_PREFIX) or not folder.is_dir():
         return name
     return str(folder.resolve())
-
-
-def _pocket_folder(name: str) -> str:
-    model = name.removeprefix(POCKET_PREFIX)
-    if model not in POCKET_MODELS:
-        known = " or ".join(POCKET_PREFIX + known for known in POCKET_MODELS)
-        raise ConfigError(f"{name}: there is no such packaged model; write {known}")
-    folder = Path(__file__).parents[1] / "pocket" / "assets" / model
-    if not (folder / "config.json").is_file():
-        raise ConfigError(f"{name}: {folder} is missing; reinstall the package")
-    return str(folder)
