@@ -14,8 +14,8 @@ class ServerConfig(Section):
     """A vLLM engine, or several replicas of one."""
 
     model: str
-    """A Hugging Face id, a local folder, or one of the packaged pocket:policy and
-    pocket:world."""
+    """A Hugging Face id, a local folder, or one of the packaged pocket:policy,
+    pocket:world and pocket:changing_world."""
     engine: Literal["in_process", "async"] = "in_process"
     """in_process: the engine lives in its actor's own process, best on CPU. async: vLLM's
     AsyncLLM with a process of its own, best on GPUs."""

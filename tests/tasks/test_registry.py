@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from curio_ray.config.run import TaskConfig
@@ -14,6 +16,21 @@ def test_a_registered_task_is_made_by_name_with_its_options() -> None:
     task = make_task(TaskConfig(name="exercise", options={"questions": 3}), seed=0)
     assert isinstance(task, ExerciseTask)
     assert task.max_turns == 4
+
+
+def test_an_installed_package_adds_a_task_by_an_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = tmp_path / "guests-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Name: guests\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[curio_ray.tasks]\nguests = guests_task:Guests\n")
+    (tmp_path / "guests_task.py").write_text(
+        "from curio_ray.tasks.exercise import ExerciseTask as Guests\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "guests" in task_names()
+    assert isinstance(make_task(TaskConfig(name="guests"), seed=0), ExerciseTask)
 
 
 def test_a_task_is_made_by_module_and_class() -> None:
