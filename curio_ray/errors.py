@@ -26,7 +26,7 @@ class ReplicaLostError(ServerError):
 
 
 class NotServingError(ServerError):
-    """A replica was started anew and does not serve yet."""
+    """A replica was lost and does not serve again yet."""
 
 
 class TemplateError(CurioError):

@@ -81,25 +81,25 @@ class ServerClient:
 
     async def _link(self, routing_key: str) -> ReplicaLink:
         """The replica of a routing key; another one while that is lost."""
-        key = zlib.crc32(routing_key.encode())
+        if not self._there():
+            await self._wait_for_one()
+        self._past_outages_s, self._outage_since = self.outage_s, None
+        key, there = zlib.crc32(routing_key.encode()), self._there()
         link = self._links[key % len(self._links)]
-        if not link.lost:
-            return link
-        there = [link for link in self._links if not link.lost] or await self._wait_for_one()
-        return there[key % len(there)]
+        return there[key % len(there)] if link.lost else link
 
-    async def _wait_for_one(self) -> list[ReplicaLink]:
+    def _there(self) -> list[ReplicaLink]:
+        return [link for link in self._links if not link.lost]
+
+    async def _wait_for_one(self) -> None:
         if self._outage_since is None:
             self._outage_since = time.monotonic()
         left = self._outage_since + self._recovery_deadline_s - time.monotonic()
         returns = [link.returning for link in self._links if link.returning is not None]
         await asyncio.wait(returns, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
-        there = [link for link in self._links if not link.lost]
-        if not there:
+        if not self._there():
             raise DeadlineError(
                 f"server '{self.name}' lost all its replicas and none came back within "
                 f"{self._recovery_deadline_s:g} s; raise cluster.recovery_deadline_s, or see what "
                 "became of their nodes"
             )
-        self._past_outages_s, self._outage_since = self.outage_s, None
-        return there

@@ -107,8 +107,8 @@ class ReplicaWatch:
         actor = each.replica.actor
         try:
             ray.get(each.back)
-            each.life = actor.until_lost.remote()
             renew(each.replica.server, actor)
+            each.life = actor.until_lost.remote()
         except RayTaskError as error:
             raise ServerError(f"{each.replica} was lost and: {error.cause}") from error
         except ReplicaLostError:
@@ -125,4 +125,4 @@ class ReplicaWatch:
 
 def _ready_again(actor: Any) -> Any:
     # Unlike other calls this one waits for Ray to have started the actor again.
-    return actor.ready.options(max_task_retries=-1).remote()
+    return actor.ready_again.options(max_task_retries=-1).remote()

@@ -32,7 +32,7 @@ class ModelServer:
 
     Clients `submit` requests, which returns at once, and `collect` the answers as they finish.
     Where Ray starts a lost replica anew, `ready` loads its model again. One whose weights change
-    then serves after its first weight update only, the others at once.
+    then serves only after its next weight update, the others at once.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ModelServer:
         self._seed = seed
         self._started_engine: Engine | None = None
         self._starting: asyncio.Task[None] | None = None
-        self._started_anew = ray.get_runtime_context().was_current_actor_reconstructed
+        self._was_lost = ray.get_runtime_context().was_current_actor_reconstructed
         self._serving = asyncio.Event()
         self._created = time.perf_counter()
         self._start_seconds = 0.0
@@ -93,9 +93,19 @@ class ModelServer:
                 f"{self.config.model}: {error}"
             ) from error
         self._started_engine = engine
-        if not self._started_anew or self._transfer_backend is None:
+        if not self._was_lost or self._transfer_backend is None:
             self._serving.set()
         self._start_seconds = time.perf_counter() - self._created
+
+    async def ready_again(self) -> dict[str, Any]:
+        """`ready` for a replica that its driver took for lost, whether its process ended or not.
+
+        Where weights change it may have missed some: it does not serve before their next update.
+        """
+        self._was_lost = True
+        if self._transfer_backend is not None:
+            self._serving.clear()
+        return await self.ready()
 
     async def serving(self) -> None:
         """Wait until requests are answered, from the right weights.
@@ -107,13 +117,17 @@ class ModelServer:
         await self._serving.wait()
 
     async def until_lost(self) -> None:
-        """Never returns: the call fails when this process is gone."""
+        """Never returns: the call fails when this process is gone.
+
+        Raises:
+            NotServingError: it is gone already, and this one has not taken its place yet.
+        """
+        self._refuse_while_behind()
         await asyncio.Event().wait()
 
     async def submit(self, client_id: str, batch: Sequence[tuple[int, GenerateRequest]]) -> None:
         """Take requests; each answer, or the text of its error, goes to the client's outbox."""
-        if self._started_anew and not self._serving.is_set():
-            raise NotServingError(f"server '{self.name}' was started anew and does not serve yet")
+        self._refuse_while_behind()
         outbox = self._outbox(client_id)
         for request_id, request in batch:
             refused = refusal(self.name, self.config, self._engine.vocabulary_size, request)
@@ -187,9 +201,13 @@ class ModelServer:
     @property
     def _engine(self) -> Engine:
         if self._started_engine is None:
-            kind = NotServingError if self._started_anew else ServerError
+            kind = NotServingError if self._was_lost else ServerError
             raise kind(f"server '{self.name}' has not started; await ready() first")
         return self._started_engine
+
+    def _refuse_while_behind(self) -> None:
+        if self._was_lost and not self._serving.is_set():
+            raise NotServingError(f"server '{self.name}' was lost and does not serve again yet")
 
     def _outbox(self, client_id: str) -> Outbox:
         return self._outboxes.setdefault(client_id, Outbox())
