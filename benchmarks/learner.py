@@ -1,0 +1,307 @@
+"""The learner: packed dialogues against one padded sample per turn, and against a bare loop.
+
+    python benchmarks/learner.py
+    python benchmarks/learner.py --device cuda --shape 1b --precision bfloat16
+
+Needs neither Ray nor vLLM. All ways train on the same dialogues with the same optimizer: what
+differs
+is how dialogues become batches, and who drives the step. One thread on a CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ratios import in_turn, report, summarise
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
+
+from curio_ray.config.learner import LearnerConfig
+from curio_ray.learner import losses
+from curio_ray.learner.batch import TrainingSequence
+from curio_ray.learner.deepspeed_setup import join_process_group
+from curio_ray.learner.engine import LearnerEngine
+from curio_ray.learner.model import DTYPES, build_policy_value_model
+from curio_ray.learner.packed_tensors import pack_tensors
+from curio_ray.learner.packing import pack_sequences
+from curio_ray.models.locate import locate_model
+
+PEAK_OPERATIONS_PER_SECOND = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
+"""Dense bfloat16, by data sheet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The dialogues: tokens of the prompt, of an utterance and of a reply; policy turns."""
+
+    dialogues: int
+    prompt: int
+    utterance: int
+    reply: int
+    turns: int
+
+
+SHAPES = {"pocket": Shape(32, 40, 6, 8, 6), "1b": Shape(32, 250, 60, 40, 10)}
+
+
+def made_dialogues(shape: Shape, vocabulary: int) -> list[TrainingSequence]:
+    """Dialogues of random tokens; lengths vary by a half around the shape's."""
+    generator = np.random.default_rng(0)
+
+    def length(mean: int) -> int:
+        return int(generator.integers(mean // 2, mean + mean // 2 + 1))
+
+    sequences = []
+    for _ in range(shape.dialogues):
+        mask = [False] * length(shape.prompt)
+        for turn in range(shape.turns):
+            mask += [True] * max(1, length(shape.utterance))
+            mask += [False] * (length(shape.reply) if turn + 1 < shape.turns else 0)
+        action = np.array(mask)
+        starts = np.flatnonzero(action & ~np.concatenate([[False], action[:-1]]))
+        sequences.append(
+            TrainingSequence(
+                token_ids=generator.integers(0, vocabulary, len(mask)).astype(np.int32),
+                action_mask=action,
+                behaviour_log_probs=np.where(action, -3, 0).astype(np.float32),
+                value_positions=starts - 1,
+                advantages=np.where(action, 0.1, 0).astype(np.float32),
+                value_targets=np.full(len(starts), 0.1, np.float32),
+            )
+        )
+    return sequences
+
+
+def optimizer_of(model: torch.nn.Module, config: LearnerConfig) -> torch.optim.Optimizer:
+    """AdamW as the learner has it."""
+    return torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=True)
+
+
+def packed_learner(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[], None]:
+    """The project's learner, one update."""
+    engine = LearnerEngine(model, config, 1.0, seed=0)
+
+    def step() -> None:
+        engine.update(dialogues)
+
+    return step
+
+
+def bare_loop(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[], None]:
+    """The same packs, model and loss in a plain PyTorch loop."""
+    device = torch.device("cuda" if config.gpus_per_rank else "cpu")
+    network = build_policy_value_model(model, config, 1.0, seed=0).to(device)
+    optimizer = optimizer_of(network, config)
+    lengths = [len(each) for each in dialogues]
+    tokens = sum(each.policy_tokens for each in dialogues)
+    turns = sum(len(each.value_positions) for each in dialogues)
+
+    def step() -> None:
+        for pack in pack_sequences(lengths, 1, config.tokens_per_pack)[0]:
+            tensors = pack_tensors([dialogues[index] for index in pack], device)
+            log_probs, values = network(tensors)
+            ratios = losses.importance_ratios(log_probs, tensors.behaviour_log_probs)
+            policy = losses.policy_gradient_loss(log_probs, ratios, tensors.advantages, 2.0)
+            value = losses.value_loss(values, tensors.value_targets)
+            (policy / tokens + 0.5 * value / turns).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def padded_samples(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[], None]:
+    """One sample per turn with its whole history, padded to the longest, logits of every token."""
+    device = torch.device("cuda" if config.gpus_per_rank else "cpu")
+    network = AutoModelForCausalLM.from_pretrained(
+        model, dtype=DTYPES[config.precision], attn_implementation="sdpa"
+    ).to(device)
+    optimizer = optimizer_of(network, config)
+    samples = [
+        (each.token_ids[:end], start + 1)
+        for each in dialogues
+        for start, end in _turns(each.action_mask, each.value_positions)
+    ]
+    tokens = sum(each.policy_tokens for each in dialogues)
+    longest = max(len(ids) for ids, _ in samples)
+    size = max(1, config.tokens_per_pack // longest)
+
+    def step() -> None:
+        for first in range(0, len(samples), size):
+            batch = samples[first : first + size]
+            width = max(len(ids) for ids, _ in batch)
+            ids = torch.zeros(len(batch), width, dtype=torch.long)
+            mask, action = torch.zeros_like(ids), torch.zeros_like(ids)
+            for row, (sample, start) in enumerate(batch):
+                ids[row, : len(sample)] = torch.from_numpy(sample.astype(np.int64))
+                mask[row, : len(sample)] = 1
+                action[row, start : len(sample)] = 1
+            ids, mask, action = (each.to(device) for each in (ids, mask, action))
+            logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+            log_probs = logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+            ratios = (log_probs.detach() + 3).exp().clamp(max=2.0)
+            loss = -(ratios * 0.1 * log_probs * action[:, 1:]).sum() / tokens
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def _turns(action_mask: np.ndarray, value_positions: np.ndarray) -> list[tuple[int, int]]:
+    ends = np.flatnonzero(action_mask & ~np.append(action_mask[1:], False)) + 1
+    return list(zip(value_positions.tolist(), ends.tolist(), strict=True))
+
+
+WAYS = {"packed": packed_learner, "bare": bare_loop, "padded": padded_samples}
+
+
+def seconds(step: Callable[[], None], steps: int) -> float:
+    """Wall time of some steps."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak_memory(way: str, arguments: Sequence[str]) -> float:
+    """GiB that one way takes, measured in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments, "--memory-of", way],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def measured_memory(step: Callable[[], None], before: float, cuda: bool) -> float:
+    """GiB at the peak of two steps, over what the process had before its model."""
+    step()
+    step()
+    if cuda:
+        return float(torch.cuda.max_memory_allocated()) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 - before
+
+
+def random_model(folder: Path, precision: str) -> str:
+    """A model of 1.1 billion random weights in the shape of the Llama family."""
+    config = LlamaConfig(
+        vocab_size=128_256,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        tie_word_embeddings=True,
+        max_position_embeddings=8192,
+    )
+    AutoModelForCausalLM.from_config(config, dtype=DTYPES[precision]).save_pretrained(folder)
+    return str(folder)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--shape", choices=tuple(SHAPES), default="pocket")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--model", default=None, help="a folder; by default that of the shape")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=None)
+    parser.add_argument("--memory-of", choices=tuple(WAYS), default=None)
+    return parser.parse_args(arguments)
+
+
+def prepare(options: argparse.Namespace) -> tuple[LearnerConfig, list[TrainingSequence]]:
+    """Process group, config and dialogues."""
+    torch.set_num_threads(1)
+    cuda = options.device == "cuda"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    join_process_group(0, 1, "127.0.0.1", port, "nccl" if cuda else "gloo", 60)
+    config = LearnerConfig(
+        kl_coefficient=0,
+        precision=options.precision,
+        zero_stage=1 if options.precision == "bfloat16" else 0,
+        gpus_per_rank=int(cuda),
+        tokens_per_pack=16_384 if options.shape == "1b" else 4096,
+    )
+    vocabulary = AutoConfig.from_pretrained(options.model).vocab_size
+    return config, made_dialogues(SHAPES[options.shape], vocabulary)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measure and print."""
+    config, dialogues = prepare(options)
+    cuda = options.device == "cuda"
+    if options.memory_of is not None:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        step = WAYS[options.memory_of](options.model, config, dialogues)
+        print(json.dumps(measured_memory(step, before, cuda)))
+        return
+    steps = {way: make(options.model, config, dialogues) for way, make in WAYS.items()}
+    for step in steps.values():
+        step()
+
+    def timed(way: str) -> Callable[[], float]:
+        return lambda: seconds(steps[way], 1)
+
+    against_padded = in_turn(timed("packed"), timed("padded"), options.rounds)
+    against_bare = in_turn(timed("packed"), timed("bare"), options.rounds)
+    given = [f"--{name}={getattr(options, name)}" for name in ("device", "shape", "precision")]
+    given.append(f"--model={options.model}")
+    memory = {way: peak_memory(way, given) for way in ("packed", "padded")}
+    tokens = sum(each.policy_tokens for each in dialogues)
+    per_second = tokens / min(ours for ours, _ in against_padded)
+    print(f"packed: {per_second:,.0f} policy tokens/s at best")
+    print(f"peak memory: packed {memory['packed']:.2f} GiB, padded {memory['padded']:.2f} GiB")
+    if cuda:
+        print_share_of_peak(steps["packed"], options.model, dialogues)
+    report(
+        [
+            summarise("learner_packed_to_padded", [b / a for a, b in against_padded], 3.0),
+            summarise("learner_packed_to_bare_loop", [b / a for a, b in against_bare], 0.9),
+            summarise("learner_memory", [memory["packed"] / memory["padded"]], 1.0, "lower"),
+        ],
+        options.output,
+    )
+
+
+def print_share_of_peak(
+    step: Callable[[], None], model: str, dialogues: Sequence[TrainingSequence]
+) -> None:
+    """Operations that the step needs, six per weight and token, over what the GPU could do."""
+    name = torch.cuda.get_device_name()
+    peak = next((value for gpu, value in PEAK_OPERATIONS_PER_SECOND.items() if gpu in name), None)
+    weights = AutoModelForCausalLM.from_pretrained(model).num_parameters()
+    operations = 6 * weights * sum(len(each) for each in dialogues)
+    done = operations / seconds(step, 1)
+    share = "" if peak is None else f", {done / peak:.1%} of the peak by data sheet"
+    print(f"{name}: {done / 1e12:.0f} million million operations/s{share}")
+
+
+if __name__ == "__main__":
+    chosen = parse(sys.argv[1:])
+    with tempfile.TemporaryDirectory() as scratch:
+        if chosen.model is None and chosen.shape == "1b":
+            chosen.model = random_model(Path(scratch), chosen.precision)
+        chosen.model = chosen.model or str(locate_model("pocket:policy"))
+        main(chosen)
