@@ -17,7 +17,7 @@ def pocket_model(name: str) -> Path:
     """
     if name not in POCKET_MODELS:
         known = " or ".join(f"pocket:{model}" for model in POCKET_MODELS)
-        raise ConfigError(f"pocket:{name}: there is no such pocket model; write {known}")
+        raise ConfigError(f"pocket:{name}: there is no such packaged model; write {known}")
     folder = assets_folder() / name
     if not (folder / "config.json").is_file():
         raise ConfigError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -134,7 +133,6 @@ def train(algorithm: Curio, story: Story) -> None:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    os.environ["RAY_AUTH_MODE"] = "disabled"
     folder = tmp_path_factory.mktemp("two-nodes")
     nodes, story = TwoNodes(), Story()
     overrides = [
@@ -143,18 +141,19 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         f"output={folder / 'run'}",
         "training.dialogues_per_iteration=16",
     ]
-    algorithm = CurioConfig.from_yaml(POCKET, overrides).build_algo()
     try:
-        trainer = algorithm.trainer
-        tell(algorithm, nodes, story, folder)
-        ray.kill(trainer.learner.ranks[0])
+        algorithm = CurioConfig.from_yaml(POCKET, overrides).build_algo()
         try:
-            algorithm.train()
-        except LearnerError as error:
-            story.end = str(error)
-        yield story
+            tell(algorithm, nodes, story, folder)
+            ray.kill(algorithm.trainer.learner.ranks[0])
+            try:
+                algorithm.train()
+            except LearnerError as error:
+                story.end = str(error)
+            yield story
+        finally:
+            algorithm.stop()
     finally:
-        algorithm.stop()
         nodes.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 
@@ -27,7 +26,6 @@ def look_for_a_minute(watch: ReplicaWatch) -> None:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[TwoNodes]:
-    os.environ["RAY_AUTH_MODE"] = "disabled"
     nodes = TwoNodes()
     yield nodes
     nodes.close()
