@@ -3,6 +3,8 @@
 #              train the pocket models of Education Dialogue on the dataset's files, then the run
 # make test    ruff, mypy and pytest
 # make lint    ruff and mypy alone
+# make benchmarks
+#              ratios measured side by side, into benchmarks/results.json; leave the machine alone
 # make lock    renew requirements/cpu.txt (needs uv; UV_FLAGS= where pip's own index has torch's
 #              CPU build)
 # make docs    renew docs/configuration.md
@@ -18,7 +20,7 @@ CONFIG ?= configs/pocket.yaml
 FILES ?=
 READY := $(VENV)/.ready
 
-.PHONY: train education test lint lock docs clean
+.PHONY: train education test lint benchmarks lock docs clean
 .DEFAULT_GOAL := train
 
 $(READY): requirements/cpu.txt requirements/set_up.sh pyproject.toml
@@ -40,6 +42,12 @@ lint: $(READY)
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
+
+benchmarks: $(READY)
+	@for each in learner dialogues runners; do \
+	    OMP_NUM_THREADS=1 $(VENV)/bin/python benchmarks/$$each.py \
+	        --output benchmarks/results.json || exit 1; \
+	done
 
 lock:
 	uv pip compile requirements/cpu.in --override requirements/overrides.txt --python-version 3.11 $(UV_FLAGS) \
