@@ -19,6 +19,8 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PATIENCE_S = 300.0
+# The head's page answers before its agents, which take jobs, have started.
+_NO_AGENT = "No available agent"
 
 
 def free_ports(count: int) -> list[int]:
@@ -130,7 +132,10 @@ def job(
             cwd=REPOSITORY,
         ).stdout
 
-    submitted = call("submit", "--submission-id", "two-nodes", "--", *command)
+    submitted = _NO_AGENT
+    until = time.monotonic() + PATIENCE_S
+    while _NO_AGENT in submitted and time.monotonic() < until:
+        submitted = call("submit", "--submission-id", "two-nodes", "--", *command)
     return Job(submitted, call("status", "two-nodes"), call("logs", "two-nodes"), output)
 
 

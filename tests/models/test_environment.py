@@ -60,7 +60,7 @@ def hold(make_running: Callable, chat: ChatFormat) -> Callable[[ExerciseTask, Us
 
     def hold(task: ExerciseTask, user: User) -> Talk:
         async def speak(plain: ServerClient) -> Talk:
-            client = RecordingClient("world", running.servers.replicas("world"), 60)
+            client = RecordingClient("world", running.servers.replicas("world"), 60, 60)
             client.sent = []
             model = EnvironmentModel(client, chat, 12, 0.0)
             session = model.session(task.environment_prompt(user), task.opening(user), "a")
