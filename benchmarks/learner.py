@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import socket
 import subprocess
 import sys
@@ -191,13 +190,19 @@ def peak_memory(way: str, arguments: Sequence[str]) -> float:
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
+def peak_of_process() -> float:
+    """GiB that this process has held at most; getrusage would count its parent's too."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+
+
 def measured_memory(step: Callable[[], None], before: float, cuda: bool) -> float:
     """GiB at the peak of two steps, over what the process had before its model."""
     step()
     step()
     if cuda:
         return float(torch.cuda.max_memory_allocated()) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 - before
+    return peak_of_process() - before
 
 
 def random_model(folder: Path, precision: str) -> str:
@@ -253,7 +258,7 @@ def main(options: argparse.Namespace) -> None:
     config, dialogues = prepare(options)
     cuda = options.device == "cuda"
     if options.memory_of is not None:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        before = peak_of_process()
         step = WAYS[options.memory_of](options.model, config, dialogues)
         print(json.dumps(measured_memory(step, before, cuda)))
         return
