@@ -112,9 +112,11 @@ def bare_loop(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[],
             tensors = pack_tensors([dialogues[index] for index in pack], device)
             log_probs, values = network(tensors)
             ratios = losses.importance_ratios(log_probs, tensors.behaviour_log_probs)
-            policy = losses.policy_gradient_loss(log_probs, ratios, tensors.advantages, 2.0)
+            policy = losses.policy_gradient_loss(
+                log_probs, ratios, tensors.advantages, config.ratio_cap
+            )
             value = losses.value_loss(values, tensors.value_targets)
-            (policy / tokens + 0.5 * value / turns).backward()
+            (policy / tokens + config.value.coefficient * value / turns).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
         optimizer.step()
         optimizer.zero_grad()
@@ -151,7 +153,7 @@ def padded_samples(model: str, config: LearnerConfig, dialogues: Any) -> Callabl
             ids, mask, action = (each.to(device) for each in (ids, mask, action))
             logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
             log_probs = logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
-            ratios = (log_probs.detach() + 3).exp().clamp(max=2.0)
+            ratios = (log_probs.detach() + 3).exp().clamp(max=config.ratio_cap)
             loss = -(ratios * 0.1 * log_probs * action[:, 1:]).sum() / tokens
             loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)

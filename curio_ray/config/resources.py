@@ -40,6 +40,9 @@ class Bundle:
         return {name: each for name, each in (("CPU", self.cpus), ("GPU", self.gpus)) if each}
 
 
+DRIVER = Bundle("driver", 1, DRIVER_CPUS, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Bundles that Ray places together, by a strategy in Ray's words such as STRICT_PACK."""

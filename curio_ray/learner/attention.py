@@ -7,6 +7,8 @@ from typing import Any, cast
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from curio_ray.learner.log_probs import soft_cap
+
 PACKED_ATTENTION = "curio_packed"
 
 
@@ -80,8 +82,7 @@ def _capped_attention(
     groups = query.shape[1] // key.shape[1]
     key, value = (tensor.repeat_interleave(groups, dim=1) for tensor in (key, value))
     scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
-    scores = softcap * torch.tanh(scores / softcap)
-    weights = scores.float().masked_fill(~mask, -torch.inf).softmax(dim=-1)
+    weights = soft_cap(scores, softcap).float().masked_fill(~mask, -torch.inf).softmax(dim=-1)
     return weights.to(query.dtype) @ value
 
 

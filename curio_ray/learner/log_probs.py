@@ -84,15 +84,15 @@ class _ChunkedLogProbs(torch.autograd.Function):
         return hidden_gradient, weight_gradient.to(weight.dtype), bias_gradient, None, None, None
 
 
-def cap_logits(logits: torch.Tensor, softcap: float | None) -> torch.Tensor:
-    """cap · tanh(logits / cap) (Gemma 2, arXiv 2408.00118, section 2); without a cap no change."""
-    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+def soft_cap(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
+    """cap · tanh(scores / cap) (Gemma 2, arXiv 2408.00118, section 2); without a cap no change."""
+    return scores if softcap is None else softcap * torch.tanh(scores / softcap)
 
 
 def _logits(
     hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, softcap: float | None
 ) -> torch.Tensor:
-    return cap_logits(torch.nn.functional.linear(hidden, weight, bias).float(), softcap)
+    return soft_cap(torch.nn.functional.linear(hidden, weight, bias).float(), softcap)
 
 
 def _chunks(rows: int, vocabulary: int) -> list[slice]:

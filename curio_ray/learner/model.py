@@ -12,7 +12,7 @@ from torch import nn
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
 from curio_ray.learner.attention import register_packed_attention
-from curio_ray.learner.log_probs import cap_logits, chunked_log_probs
+from curio_ray.learner.log_probs import chunked_log_probs, soft_cap
 from curio_ray.learner.lora import add_adapters
 from curio_ray.learner.packed_tensors import PackedTensors
 from curio_ray.learner.value_head import ValueHead
@@ -189,7 +189,7 @@ def _check_output_head(model: Any, model_path: str) -> None:
     token_ids = torch.arange(4)[None]
     logits = model(input_ids=token_ids, use_cache=False).logits
     hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state
-    own = cap_logits(model.get_output_embeddings()(hidden), _logit_softcap(model))
+    own = soft_cap(model.get_output_embeddings()(hidden), _logit_softcap(model))
     if not torch.allclose(own, logits, atol=1e-2, rtol=1e-2):
         raise LearnerError(
             f"{model_path}: the model changes its logits after the output head, which the learner "

@@ -135,12 +135,7 @@ def _wait(reservation: Reservation, deadline_s: float) -> None:
 def present_nodes() -> list[Node]:
     """The nodes of the cluster with all that they have, taken or free."""
     return [
-        Node(
-            node["NodeName"],
-            node["Resources"].get("CPU", 0.0),
-            node["Resources"].get("GPU", 0.0),
-            node["Labels"],
-        )
+        Node.of(node["NodeName"], node["Resources"], node["Labels"])
         for node in ray.nodes()
         if node["Alive"]
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from curio_ray.config import RunConfig
 from curio_ray.config.resources import (
-    DRIVER_CPUS,
+    DRIVER,
     Bundle,
     Place,
     each_place,
@@ -25,7 +25,7 @@ def trial_places(config: RunConfig) -> list[Bundle]:
             f"{named[0]}: each run of a comparison is one packed placement group; write null "
             "(labels and learner.placement.beside hold)"
         )
-    return [Bundle("driver", 1, DRIVER_CPUS, 0.0), *each_place(make_layout(config).groups)]
+    return [DRIVER, *each_place(make_layout(config).groups)]
 
 
 def trial_index(place: Place) -> int:

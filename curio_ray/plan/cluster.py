@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from curio_ray.config import RunConfig
-from curio_ray.config.resources import DRIVER_CPUS, Bundle, Group, make_layout
+from curio_ray.config.resources import DRIVER, Bundle, Group, make_layout
 from curio_ray.errors import ConfigError
 from curio_ray.plan.placement import Node, advise, list_bundles, unplaced_groups
 
@@ -32,7 +32,8 @@ def read_cluster(address: str) -> list[Node]:
         free = available_resources_per_node()
         alive = [node for node in ray.nodes() if node["Alive"]]
         return [
-            _node(node["NodeName"], free.get(node["NodeID"], {}), node["Labels"]) for node in alive
+            Node.of(node["NodeName"], free.get(node["NodeID"], {}), node["Labels"])
+            for node in alive
         ]
     finally:
         ray.shutdown()
@@ -63,8 +64,7 @@ def read_nodes_file(path: Path) -> list[Node]:
 
 def find_missing(config: RunConfig, nodes: list[Node]) -> list[Bundle]:
     """Which of a run's actors, the driver among them, find no room on the nodes."""
-    driver = Group("PACK", (Bundle("driver", 1, DRIVER_CPUS, 0.0),))
-    return unplaced_groups([*make_layout(config).groups, driver], nodes)
+    return unplaced_groups([*make_layout(config).groups, Group("PACK", (DRIVER,))], nodes)
 
 
 def explain_missing(missing: list[Bundle], nodes: list[Node], place: str) -> str:
@@ -76,17 +76,13 @@ def explain_missing(missing: list[Bundle], nodes: list[Node], place: str) -> str
     )
 
 
-def _node(name: str, resources: Mapping[str, float], labels: Mapping[str, str]) -> Node:
-    return Node(name, resources.get("CPU", 0.0), resources.get("GPU", 0.0), labels)
-
-
 def _autoscaler_nodes(config: Mapping[str, Any]) -> Iterator[Node]:
     limit = config.get("max_workers", 2)
     for name, kind in config["available_node_types"].items():
         is_head = name == config["head_node_type"]
         count = 1 if is_head else min(kind.get("max_workers", limit), limit)
         for _ in range(count):
-            yield _node(name, kind.get("resources", {}), kind.get("labels", {}))
+            yield Node.of(name, kind.get("resources", {}), kind.get("labels", {}))
 
 
 def _kuberay_nodes(spec: Mapping[str, Any]) -> Iterator[Node]:

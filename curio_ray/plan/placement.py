@@ -20,6 +20,11 @@ class Node:
     gpus: float
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    @classmethod
+    def of(cls, name: str, resources: Mapping[str, float], labels: Mapping[str, str]) -> Node:
+        """A node by its resources as Ray names them."""
+        return cls(name, resources.get("CPU", 0.0), resources.get("GPU", 0.0), labels)
+
 
 @dataclass(slots=True)
 class _Room:
@@ -36,11 +41,6 @@ class _Room:
     def take(self, bundle: Bundle) -> None:
         self.cpus -= bundle.cpus
         self.gpus -= bundle.gpus
-
-
-def unplaced(wanted: Iterable[Bundle], nodes: Sequence[Node]) -> list[Bundle]:
-    """The bundles that find no node, with how many of each, where all may lie anywhere."""
-    return unplaced_groups([Group("PACK", tuple(wanted))], nodes)
 
 
 def unplaced_groups(groups: Sequence[Group], nodes: Sequence[Node]) -> list[Bundle]:

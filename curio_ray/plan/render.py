@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from curio_ray.config.resources import bundles, make_layout
+from curio_ray.config.resources import make_layout
 from curio_ray.plan.machine import Machine
 from curio_ray.plan.memory import GIB, total
 from curio_ray.plan.model_size import ModelSize
@@ -58,12 +58,10 @@ def _servers(plan: Plan) -> Table:
 
 def _bundles(plan: Plan) -> Table:
     groups = make_layout(plan.config).groups
-    table = bundle_table(
-        "Ray bundles",
-        [(each, group.strategy.lower()) for group in groups for each in group.bundles],
-    )
+    wanted = [(each, group.strategy.lower()) for group in groups for each in group.bundles]
+    table = bundle_table("Ray bundles", wanted)
     table.add_section()
-    cpus = sum(bundle.count * bundle.cpus for bundle in bundles(plan.config))
+    cpus = sum(each.count * each.cpus for each, _ in wanted)
     table.add_row("together", "", f"{cpus:g}", f"{plan.gpus:g}")
     return table
 

@@ -34,9 +34,10 @@ def resume_config(path: Path, overrides: Sequence[str]) -> RunConfig:
     """
     for override in overrides:
         if not override.startswith(CHANGEABLE):
+            *names, last = (f"{each}*" if each.endswith(".") else each for each in CHANGEABLE)
             raise ConfigError(
                 f"--set {override}: a resumed run keeps its config; only "
-                f"{', '.join(CHANGEABLE[:-2])}, tracking.* and cluster.* may change"
+                f"{', '.join(names)} and {last} may change"
             )
     config = RunFolder.read_config(path, overrides)
     done = iteration_of(find_checkpoint(path)) or 0

@@ -1,7 +1,12 @@
 """Which actors find no room on the nodes of a cluster."""
 
 from curio_ray.config.resources import Bundle, Group
-from curio_ray.plan.placement import Node, advise, unplaced, unplaced_groups
+from curio_ray.plan.placement import Node, advise, unplaced_groups
+
+
+def unplaced(wanted: list[Bundle], nodes: list[Node]) -> list[Bundle]:
+    """What finds no node where all may lie anywhere."""
+    return unplaced_groups([Group("PACK", tuple(wanted))], nodes)
 
 
 def test_actors_that_fit_are_not_missing():

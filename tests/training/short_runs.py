@@ -1,5 +1,6 @@
 """Short runs of `curio train` by the command line, for the tests of training."""
 
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,3 +51,16 @@ class FinishedRun:
 
     def policy(self, iteration: int) -> Path:
         return self.path / "checkpoints" / f"iteration-{iteration:06d}" / "trainer" / "policy"
+
+
+def train_two_iterations(config: str, path: Path, *changes: str) -> FinishedRun:
+    """Run `curio train` into a new folder, short."""
+    command = curio(
+        "train", config, "--output", str(path),
+        *overrides((*SHORT, "training.iterations=2", *changes)),
+    )  # fmt: skip
+    done = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return FinishedRun(path, done.stdout)

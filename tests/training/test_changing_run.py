@@ -1,9 +1,7 @@
 """A short training with users who change and dialogues that may stall."""
 
-import subprocess
-
 import pytest
-from short_runs import REPOSITORY, SHORT, FinishedRun, curio, overrides
+from short_runs import FinishedRun, train_two_iterations
 
 from curio_ray.pocket import words
 from curio_ray.tasks.exercise import ExerciseTask
@@ -15,15 +13,7 @@ STALL = "rollout.stall={exchanges: 4, change: 0.02}"
 def changing_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """Two iterations with the packaged config, cut short where the belief stalls."""
     path = tmp_path_factory.mktemp("runs") / "changing"
-    command = curio(
-        "train", "configs/pocket_changing.yaml", "--output", str(path),
-        *overrides((*SHORT, "training.iterations=2", STALL)),
-    )  # fmt: skip
-    done = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return FinishedRun(path, done.stdout)
+    return train_two_iterations("configs/pocket_changing.yaml", path, STALL)
 
 
 @pytest.fixture(scope="module")

@@ -112,22 +112,21 @@ def _on_replicas(
             ray.get(call)
             left.append(replica)
         except RayError as error:
-            cause = getattr(error, "cause", None)
-            if is_loss(error):
-                if on_loss is None:
-                    raise ReplicaLostError(
-                        f"a replica of server '{server}' was lost in {method}: {error}"
-                    ) from error
-                on_loss(replica)
-            elif isinstance(cause, ServerError):
-                raise ServerError(str(cause)) from error
-            else:
-                raise ServerError(
-                    f"server '{server}' failed in {method}: {cause or error}"
-                ) from error
+            if on_loss is None or not is_loss(error):
+                raise _explain(error, server, method) from error
+            on_loss(replica)
     if late:
         raise DeadlineError(
             f"server '{server}' did not finish {method} within {deadline_s:g} s; "
             "raise weights.deadline_s, or look for a stuck server in its log"
         )
     return left
+
+
+def _explain(error: RayError, server: str, method: str) -> ServerError:
+    if is_loss(error):
+        return ReplicaLostError(f"a replica of server '{server}' was lost in {method}: {error}")
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, ServerError):
+        return ServerError(str(cause))
+    return ServerError(f"server '{server}' failed in {method}: {cause or error}")
