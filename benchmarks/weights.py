@@ -27,9 +27,10 @@ from ratios import Ratio, in_turn, report, summarise
 from curio_ray.config import RunConfig, load_config
 from curio_ray.learner import group
 from curio_ray.learner.actor import LearnerRank
-from curio_ray.models.launch import ServerSet, start_servers
+from curio_ray.models import launch
 from curio_ray.models.requests import GenerateRequest, GenerateResult
-from curio_ray.models.weight_transfer.arrays import WeightArray, as_arrays
+from curio_ray.models.server import ModelServer
+from curio_ray.models.weight_transfer.arrays import WeightBucket, as_tensors
 from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
 from curio_ray.run_folder.folder import METRICS_FILE
 from curio_ray.run_folder.metrics import read_metrics
@@ -49,14 +50,24 @@ class OneByOneRank(LearnerRank):
         """The policy's tensors."""
         return [name for name, _ in self._started_engine.named_policy_tensors("float32")]
 
-    def tensor(self, name: str) -> dict[str, WeightArray]:
-        """One of them, as it lies in this process: Ray makes the only copy."""
-        return as_arrays({name: self._started_engine.language_model.get_parameter(name)})
+    def tensor(self, name: str) -> WeightBucket:
+        """One of them."""
+        parameter = self._started_engine.language_model.get_parameter(name)
+        [bucket] = self._sender._writer.write([(name, parameter)])
+        return bucket
 
     def change(self) -> None:
         """A new version of every weight."""
         for parameter in self._started_engine.language_model.parameters():
             parameter.data.mul_(1.001)
+
+
+class OneByOneServer(ModelServer):
+    """A model server that also loads one tensor of an update by a call."""
+
+    async def load_one(self, tensor: WeightBucket) -> None:
+        """Load a tensor."""
+        await self.update_weights({"tensors": as_tensors(tensor)})
 
 
 class Pair:
@@ -66,8 +77,9 @@ class Pair:
         self.name = config.roles.policy.server
         self.config = config.model_copy(update={"servers": {self.name: config.servers[self.name]}})
         group.LearnerRank = OneByOneRank  # type: ignore[misc]
+        launch.ModelServer = OneByOneServer  # type: ignore[misc]
         self.learner = group.LearnerGroup(self.config)
-        self.servers: ServerSet = start_servers(self.config)
+        self.servers = launch.start_servers(self.config)
         self.learner.start()
         self.servers.wait_ready()
         self.learner.wait_ready()
@@ -98,7 +110,7 @@ class Pair:
         began = time.perf_counter()
         ray.get(self.server.start_weight_update.remote())
         for name in self.names:
-            ray.get(self.server.update_weights.remote({}, self.rank.tensor.remote(name)))
+            ray.get(self.server.load_one.remote(self.rank.tensor.remote(name)))
         ray.get(self.server.finish_weight_update.remote(self.version))
         return time.perf_counter() - began
 
@@ -107,7 +119,7 @@ class Pair:
         began = time.perf_counter()
         ray.get(self.server.start_weight_update.remote())
         tensors = [self.rank.tensor.remote(name) for name in self.names]
-        ray.get([self.server.update_weights.remote({}, tensor) for tensor in tensors])
+        ray.get([self.server.load_one.remote(tensor) for tensor in tensors])
         ray.get(self.server.finish_weight_update.remote(self.version))
         return time.perf_counter() - began
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -22,7 +23,7 @@ from curio_ray.models.vllm_arguments import engine_arguments, refusal, set_proce
 from curio_ray.tracking.exported import Exporter
 
 if TYPE_CHECKING:
-    from curio_ray.models.weight_transfer.arrays import WeightArray
+    from curio_ray.models.weight_transfer.arrays import WeightBucket
 
 COLLECT_WAIT_S = 1.0
 
@@ -166,14 +167,8 @@ class ModelServer:
         """Pause generation and make the model ready to receive."""
         await self._engine.start_weight_update()
 
-    async def update_weights(
-        self, info: dict[str, Any], arrays: Mapping[str, WeightArray] | None = None
-    ) -> None:
-        """Receive one chunk of weights; `arrays` come from the object store."""
-        if arrays is not None:
-            from curio_ray.models.weight_transfer.arrays import as_tensors
-
-            info = {**info, "tensors": as_tensors(arrays)}
+    async def update_weights(self, info: dict[str, Any]) -> None:
+        """Receive one chunk of weights."""
         await self._engine.update_weights(info)
 
     async def finish_weight_update(self, version: int) -> None:
@@ -181,6 +176,25 @@ class ModelServer:
         await self._engine.finish_weight_update(version)
         self._version = version
         self._serving.set()
+
+    async def load_weights(self, version: int, *buckets: WeightBucket) -> dict[str, float]:
+        """A whole update, from buckets that lie in the object store.
+
+        Returns:
+            Seconds of `start`, `update` and `finish`.
+        """
+        from curio_ray.models.weight_transfer.arrays import as_tensors
+
+        marks = [time.perf_counter()]
+        await self.start_weight_update()
+        marks.append(time.perf_counter())
+        for bucket in buckets:
+            await self.update_weights({"tensors": as_tensors(bucket)})
+        marks.append(time.perf_counter())
+        await self.finish_weight_update(version)
+        marks.append(time.perf_counter())
+        phases = ("start", "update", "finish")
+        return dict(zip(phases, (b - a for a, b in pairwise(marks)), strict=True))
 
     async def stats(self) -> dict[str, Any]:
         """Totals since the start, the requests now running and the version of the weights."""

@@ -1,47 +1,86 @@
-"""Tensors as NumPy arrays of bytes and back: the form in which weights lie in the object store.
+"""Weights as NumPy arrays of bytes and back: the form in which they lie in the object store.
 
-Ray copies such arrays once, into the store, and whoever reads them on that node reads the store's
-own memory. Tensors themselves would be copied at every reader, and NumPy has no bfloat16.
+Ray copies such an array once, into the store, and whoever reads it on that node reads the store's
+own memory. Tensors themselves would be copied at every reader, and NumPy has no bfloat16. Many
+tensors share one array, since each array costs Ray as much as copying a hundred kilobytes.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from curio_ray.models.weight_transfer.buckets import BUCKET_BYTES, NamedTensors
+
+ALIGNMENT = 64
+
 
 @dataclass(frozen=True, slots=True)
-class WeightArray:
-    """One tensor: its bytes, the name of its type, and its shape."""
+class TensorPlace:
+    """Where a tensor lies in its bucket: name, name of its type, shape, first byte."""
 
-    content: np.ndarray
+    name: str
     dtype: str
     shape: tuple[int, ...]
+    start: int
 
 
-def as_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, WeightArray]:
-    """Views of contiguous tensors; those on a GPU are copied to main memory."""
-    return {
-        name: WeightArray(
-            tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy(),
-            str(tensor.dtype).removeprefix("torch."),
-            tuple(tensor.shape),
-        )
-        for name, tensor in tensors.items()
-    }
+@dataclass(frozen=True, slots=True)
+class WeightBucket:
+    """Some tensors: all their bytes, and where each of them begins."""
+
+    content: np.ndarray
+    places: tuple[TensorPlace, ...]
 
 
-def as_tensors(arrays: Mapping[str, WeightArray]) -> dict[str, torch.Tensor]:
-    """Views of the arrays, to be read only: arrays from the object store cannot be written."""
+class BucketWriter:
+    """Copies tensors, of main memory or of a GPU, into buckets.
+
+    The memory of a bucket is used again for the next one: memory that is new must be cleared by
+    the operating system first, which takes longer than the copy.
+    """
+
+    def __init__(self, limit_bytes: int = BUCKET_BYTES) -> None:
+        self._limit = limit_bytes
+        self._memory = np.empty(limit_bytes, np.uint8)
+
+    def write(self, named_tensors: NamedTensors) -> Iterator[WeightBucket]:
+        """The tensors, in order, in buckets of at most the limit, each valid until the next one.
+
+        A tensor larger than the limit has a bucket of its own.
+        """
+        places: list[TensorPlace] = []
+        used = 0
+        for name, tensor in named_tensors:
+            if places and used + tensor.nbytes > self._limit:
+                yield WeightBucket(self._memory[:used], tuple(places))
+                places, used = [], 0
+            if tensor.nbytes > self._memory.nbytes:
+                self._memory = np.empty(tensor.nbytes, np.uint8)
+            place = TensorPlace(
+                name, str(tensor.dtype).partition(".")[2], tuple(tensor.shape), used
+            )
+            _view(self._memory, place).copy_(tensor.detach())
+            places.append(place)
+            used = -(-(used + tensor.nbytes) // ALIGNMENT) * ALIGNMENT
+        if places:
+            yield WeightBucket(self._memory[:used], tuple(places))
+
+
+def as_tensors(bucket: WeightBucket) -> dict[str, torch.Tensor]:
+    """Views by name, to be read only: arrays from the object store cannot be written."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return {
-            name: torch.from_numpy(array.content)
-            .view(getattr(torch, array.dtype))
-            .reshape(array.shape)
-            for name, array in arrays.items()
-        }
+        return {place.name: _view(bucket.content, place) for place in bucket.places}
+
+
+def _view(memory: np.ndarray, place: TensorPlace) -> torch.Tensor:
+    dtype = getattr(torch, place.dtype)
+    size = math.prod(place.shape) * dtype.itemsize
+    part = torch.from_numpy(memory[place.start : place.start + size])
+    return part.view(dtype).reshape(place.shape)

@@ -66,31 +66,26 @@ def push_weights(
     With `on_loss` a replica that is lost meanwhile is given to it, and the others go on.
 
     Returns:
-        Seconds by phase: `send`, and over shared memory `start`, `update`, `finish`.
+        Seconds by phase: `send`, and over shared memory `start`, `update` and `finish` of the
+        slowest replica.
 
     Raises:
-        DeadlineError: a phase took longer than `weights.deadline_s`.
+        DeadlineError: sending or loading took longer than `weights.deadline_s`.
         ReplicaLostError: a replica was lost, and there is no `on_loss`.
         ServerError: a replica could not load the weights.
     """
-    seconds: dict[str, float] = {}
     started = time.perf_counter()
     info = learner.send_weights(version)
-    seconds["send"] = time.perf_counter() - started
+    seconds = {"send": time.perf_counter() - started}
     if config.backend != SHARED_MEMORY:
         return seconds
     replicas = servers.replicas(server) if replicas is None else replicas
-    phases: list[tuple[str, str, list[tuple[Any, ...]]]] = [
-        ("start", "start_weight_update", [()]),
-        # Ray fetches each bucket to the replica's node before it makes the call.
-        ("update", "update_weights", [({}, bucket) for bucket in info["buckets"]]),
-        ("finish", "finish_weight_update", [(version,)]),
-    ]
-    for phase, method, argument_lists in phases:
-        started = time.perf_counter()
-        for arguments in argument_lists:
-            replicas = _on_replicas(server, replicas, method, arguments, config.deadline_s, on_loss)
-        seconds[phase] = time.perf_counter() - started
+    # Ray fetches all buckets to a replica's node before it makes the call, which pauses the engine.
+    arguments = (version, *info["buckets"])
+    loaded = _on_replicas(server, replicas, "load_weights", arguments, config.deadline_s, on_loss)
+    for phases in loaded:
+        for phase, phase_seconds in phases.items():
+            seconds[phase] = max(seconds.get(phase, 0.0), phase_seconds)
     return seconds
 
 
@@ -102,25 +97,23 @@ def _on_replicas(
     deadline_s: float,
     on_loss: Callable[[Any], None] | None = None,
 ) -> list[Any]:
-    """Call all replicas; returns those that are left."""
+    """Call all replicas; returns the answers of those that are not lost."""
     calls = [getattr(replica, method).remote(*arguments) for replica in replicas]
     done, late = ray.wait(calls, num_returns=len(calls), timeout=deadline_s) if calls else ([], [])
-    left = []
+    answers = []
     for call in done:
-        replica = replicas[calls.index(call)]
         try:
-            ray.get(call)
-            left.append(replica)
+            answers.append(ray.get(call))
         except RayError as error:
             if on_loss is None or not is_loss(error):
                 raise _explain(error, server, method) from error
-            on_loss(replica)
+            on_loss(replicas[calls.index(call)])
     if late:
         raise DeadlineError(
             f"server '{server}' did not finish {method} within {deadline_s:g} s; "
             "raise weights.deadline_s, or look for a stuck server in its log"
         )
-    return left
+    return answers
 
 
 def _explain(error: RayError, server: str, method: str) -> ServerError:

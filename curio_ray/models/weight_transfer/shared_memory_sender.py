@@ -6,8 +6,8 @@ from typing import Any
 
 import ray
 
-from curio_ray.models.weight_transfer.arrays import as_arrays
-from curio_ray.models.weight_transfer.buckets import NamedTensors, buckets
+from curio_ray.models.weight_transfer.arrays import BucketWriter
+from curio_ray.models.weight_transfer.buckets import NamedTensors
 
 
 class SharedMemorySender:
@@ -15,18 +15,19 @@ class SharedMemorySender:
 
     def __init__(self, rank: int = 0) -> None:
         self._rank = rank
+        self._writer = BucketWriter() if rank == 0 else None
 
     def send(self, named_tensors: NamedTensors, version: int) -> dict[str, Any]:
         """Store one version; returns `{"buckets": [reference, ...]}`.
 
-        Each reference is to a dictionary of `WeightArray` by name. The store keeps a bucket until
-        the last holder of its reference has dropped it, or this rank has ended.
+        Each reference is to a `WeightBucket`. The store keeps it until the last holder of the
+        reference has dropped it, or this rank has ended.
         """
-        if self._rank != 0:
+        if self._writer is None:
             for _ in named_tensors:
                 pass
             return {}
-        return {"buckets": [ray.put(as_arrays(bucket)) for bucket in buckets(named_tensors)]}
+        return {"buckets": [ray.put(bucket) for bucket in self._writer.write(named_tensors)]}
 
     def close(self) -> None:
         """Nothing is held between two versions."""
