@@ -1,141 +1,188 @@
 """Dialogue runners from 1 to many, against simulated servers of fixed latency.
 
-    python benchmarks/runners.py --runners 1,4,16 --dialogues-in-flight 256
+    python benchmarks/runners.py --runners 1,4,16,64 --dialogues-in-flight 64
 
 The runners, their RPCs and the driver are the project's; only the engines behind the servers are
-simulated: each answers after a fixed time. A runner takes about 0.4 GiB of memory.
+simulated: each answers after a fixed time. What one runner does, many do as fast each, as long as
+the machine's cores have time for all of them. So the latency is chosen such that the simulated
+servers are the limit and not the cores: all dialogues that are in flight together need
+
+    dialogues in flight x processor seconds per dialogue / cores
+
+seconds of every core, which must be well below the duration of one dialogue. Both are printed,
+and so is the share of time that the cores were in use.
+
+All runners are started, and have held a dialogue each, before anything is measured. A runner takes
+about 0.1 GiB of memory; all numbers of runners exist side by side.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import math
+import os
+import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import ray
 from ratios import report, summarise
+from rich.console import Console
+from rich.table import Table
+from simulated_server import start_simulated_servers
 
 from curio_ray.algorithm import CurioConfig
 from curio_ray.config import RunConfig, load_config
-from curio_ray.models.engine import EngineStatistics
-from curio_ray.models.requests import GenerateRequest, GenerateResult
-from curio_ray.models.server import ModelServer
 from curio_ray.placement.reservation import reserve
 from curio_ray.placement.runners import PlacedRunners
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
+from curio_ray.rollout.local import Replicas
 from curio_ray.rollout.runner_pool import RunnerPool
 from curio_ray.tasks.registry import make_task
 
 POCKET = Path(__file__).parents[1] / "configs" / "pocket.yaml"
-SAID = [40, 41, 10]
-SERVERS = 4
-
-
-class SimulatedEngine:
-    """Answers every request with the same few tokens after a fixed time."""
-
-    def __init__(self, latency_s: float) -> None:
-        self.statistics = EngineStatistics()
-        self.vocabulary_size = 128
-        self._latency_s = latency_s
-
-    async def generate(self, request: GenerateRequest) -> GenerateResult:
-        """Wait, then answer."""
-        await asyncio.sleep(self._latency_s)
-        if request.label_ids is not None:
-            even = [-math.log(len(request.label_ids))] * len(request.label_ids)
-            return GenerateResult([], [], [], label_log_probs=even)
-        said = [*SAID, request.stop_token_ids[0]]
-        return GenerateResult(said, [-1.0] * len(said), [0] * len(said))
-
-    async def shutdown(self) -> None:
-        """Nothing to stop."""
-
-
-class SimulatedServer(ModelServer):
-    """A model server with a simulated engine behind it."""
-
-    def simulate(self, latency_s: float) -> None:
-        """Take the place of a start."""
-        self._started_engine = SimulatedEngine(latency_s)
-        self._serving.set()
+REPLICAS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Dialogues per second, and the processor seconds of the driver per second."""
+class Round:
+    """One number of runners, each with its dialogues in flight, once. Times are in seconds."""
 
-    dialogues_per_s: float
-    driver_share: float
+    wall: float
     dialogues: int
+    driver: float
+    runners: float
+    servers: float
+    cores: float
+
+    @property
+    def per_second(self) -> float:
+        """Dialogues per second."""
+        return self.dialogues / self.wall
 
 
-def hold(config: RunConfig, servers: dict, in_flight: int, latency_s: float) -> Measured:
-    """Let the config's number of runners each hold so many dialogues at once, twice."""
-    reservation = reserve(config)
-    group = PlacedRunners(CurioConfig.from_run_config(config), reservation, tempfile.mkdtemp())
-    pool = RunnerPool(group, servers, 600, lambda: None)
-    task = make_task(config.task, config.seed)
-    users = task.users("train")
-    options = RolloutOptions(1.0, False, 1, in_flight, 3600)
-    runners = config.rollout.runners
+class Runners:
+    """A number of runners that are ready to hold dialogues."""
 
-    def assignments(count: int, start: int) -> list[Assignment]:
-        return [Assignment(f"made-{start + n:08d}", users[n % len(users)], n) for n in range(count)]
+    def __init__(self, config: RunConfig, servers: Replicas, server_pids: Sequence[int]) -> None:
+        began = time.perf_counter()
+        self.count = config.rollout.runners
+        self._reservation = reserve(config)
+        self._group = PlacedRunners(
+            CurioConfig.from_run_config(config), self._reservation, tempfile.mkdtemp()
+        )
+        self._pool = RunnerPool(self._group, servers, 600, lambda: None)
+        self._users = make_task(config.task, config.seed).users("train")
+        self._server_pids = server_pids
+        self._pids: list[int] = self._group.foreach_env_runner(lambda _: os.getpid())
+        self._made = 0
+        self.start_s = time.perf_counter() - began
 
-    pool.collect(assignments(runners, 0), options)
-    count = runners * in_flight
-    process, started = psutil.Process(), time.perf_counter()
-    before = process.cpu_times()
-    held = pool.collect(assignments(count, count), options)
-    after, wall = process.cpu_times(), time.perf_counter() - started
-    group._worker_manager.clear()
-    reservation.release()
-    driver = (after.user + after.system - before.user - before.system) / wall
-    return Measured(len(held.dialogues) / wall, driver, len(held.dialogues))
+    def hold(self, in_flight: int) -> Round:
+        """Let each runner hold so many dialogues, all at once."""
+        options = RolloutOptions(1.0, False, 1, in_flight, 3600)
+        assignments = self._assignments(self.count * in_flight)
+        driver, runners = _processor_seconds([os.getpid()]), _processor_seconds(self._pids)
+        servers, cores = _processor_seconds(self._server_pids), _busy_seconds()
+        began = time.perf_counter()
+        held = self._pool.collect(assignments, options)
+        wall = time.perf_counter() - began
+        assert len(held.dialogues) == len(assignments)
+        return Round(
+            wall,
+            len(assignments),
+            _processor_seconds([os.getpid()]) - driver,
+            _processor_seconds(self._pids) - runners,
+            _processor_seconds(self._server_pids) - servers,
+            (_busy_seconds() - cores) / psutil.cpu_count(),
+        )
+
+    def private_mib(self) -> float:
+        """Memory that a runner has for itself alone, the median, in MiB."""
+        infos = (psutil.Process(pid).memory_full_info() for pid in self._pids)
+        return statistics.median(info.uss for info in infos) / 2**20
+
+    def _assignments(self, count: int) -> list[Assignment]:
+        numbers = range(self._made, self._made + count)
+        self._made += count
+        users = self._users
+        return [Assignment(f"made-{n:08d}", users[n % len(users)], n) for n in numbers]
+
+
+def _processor_seconds(pids: Sequence[int]) -> float:
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return sum(each.user + each.system for each in times)
+
+
+def _busy_seconds() -> float:
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
+
+
+def measure(options: argparse.Namespace) -> dict[int, list[Round]]:
+    """All numbers of runners in turn, in every round; the first group is the smallest."""
+    base = load_config(POCKET)
+    servers, server_pids = start_simulated_servers(base.servers, REPLICAS, options.latency)
+    groups = []
+    for count in sorted(int(each) for each in options.runners.split(",")):
+        config = load_config(POCKET, (f"rollout.runners={count}", "cluster.address=auto"))
+        group = Runners(config, servers, server_pids)
+        group.hold(1)
+        groups.append(group)
+        print(f"{count} runners started in {group.start_s:.1f} s")
+    rounds: dict[int, list[Round]] = {group.count: [] for group in groups}
+    for number in range(options.rounds):
+        for group in groups if number % 2 == 0 else reversed(groups):
+            rounds[group.count].append(group.hold(options.dialogues_in_flight))
+    print(f"a runner of {groups[-1].count} has {groups[-1].private_mib():.0f} MiB of its own")
+    return rounds
+
+
+def show(rounds: dict[int, list[Round]], smallest: int) -> None:
+    """Print a line for each number of runners: medians over the rounds."""
+    columns = ["runners", "in flight", "dialogue, s", "dialogues/s", "to linear"]
+    columns += ["ms of runner", "of server", "of driver", "of all", "cores in use", "bound, s"]
+    table = Table(*columns, title="processor time per dialogue; bound: of one wave on all cores")
+    linear = statistics.median(each.per_second for each in rounds[smallest]) / smallest
+    for count, each in rounds.items():
+        last = sorted(each, key=lambda one: one.per_second)[len(each) // 2]
+        parts = [last.runners, last.servers, last.driver, last.cores * psutil.cpu_count()]
+        table.add_row(
+            str(count),
+            str(last.dialogues),
+            f"{last.wall:.1f}",
+            f"{last.per_second:.2f}",
+            f"{last.per_second / count / linear:.3f}",
+            *(f"{1000 * part / last.dialogues:.1f}" for part in parts),
+            f"{last.cores / last.wall:.0%}",
+            f"{last.cores:.1f}",
+        )
+    Console(width=140).print(table)
 
 
 def main(options: argparse.Namespace) -> None:
     """Measure each number of runners and print the ratios to linear growth."""
-    counts = [int(each) for each in options.runners.split(",")]
-    ray.init(num_cpus=256, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=1024, include_dashboard=False, log_to_driver=False)
     try:
-        base = load_config(POCKET)
-        servers = {
-            name: [
-                ray.remote(SimulatedServer).options(num_cpus=0, max_concurrency=10_000).remote(
-                    name, server, replica=replica
-                )
-                for replica in range(SERVERS)
-            ]
-            for name, server in base.servers.items()
-        }  # fmt: skip
-        every = [replica for replicas in servers.values() for replica in replicas]
-        ray.get([each.simulate.remote(options.latency) for each in every])
-        per_runner, shares = [], []
-        for count in counts:
-            config = load_config(POCKET, (f"rollout.runners={count}", "cluster.address=auto"))
-            in_flight = options.dialogues_in_flight
-            measured = hold(config, servers, in_flight, options.latency)
-            per_runner.append(measured.dialogues_per_s / count)
-            shares.append(measured.driver_share)
-            print(
-                f"{count} runners, {count * in_flight} dialogues in flight: "
-                f"{measured.dialogues_per_s:.1f} dialogues/s, driver {measured.driver_share:.1%}"
-            )
+        rounds = measure(options)
     finally:
         ray.shutdown()
-    name = f"runners_{counts[0]}_to_{counts[-1]}"
+    few, many = min(rounds), max(rounds)
+    show(rounds, few)
+    ratios = [
+        (most.per_second / many) / (least.per_second / few)
+        for most, least in zip(rounds[many], rounds[few], strict=True)
+    ]
+    shares = [each.driver / each.wall for each in rounds[many]]
+    name = f"runners_{few}_to_{many}"
     report(
         [
-            summarise(f"{name}_to_linear", [per_runner[-1] / per_runner[0]], 0.9),
-            summarise(f"{name}_driver_share", [shares[-1]], 0.05, "lower"),
+            summarise(f"{name}_to_linear", ratios, 0.9),
+            summarise(f"{name}_driver_share", shares, 0.05, "lower"),
         ],
         options.output,
     )
@@ -143,8 +190,9 @@ def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runners", default="1,4,16")
-    parser.add_argument("--dialogues-in-flight", type=int, default=256, help="of each runner")
-    parser.add_argument("--latency", type=float, default=8.0, help="seconds of every request")
+    parser.add_argument("--runners", default="1,4,16,64")
+    parser.add_argument("--dialogues-in-flight", type=int, default=64, help="of each runner")
+    parser.add_argument("--latency", type=float, default=4.0, help="seconds of every request")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=None)
     main(parser.parse_args(sys.argv[1:]))

@@ -8,16 +8,22 @@ stops the run before it starts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import jinja2
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from curio_ray.errors import TemplateError
 from curio_ray.models.locate import locate_model
 from curio_ray.tasks.base import Message
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 # Strings that no template treats specially; they mark where contents go.
 FIRST_MARK, SECOND_MARK = "curiofirst", "curiosecond"
+
+ENCODED_TEXTS = 4096
 
 
 class ChatFormat:
@@ -30,6 +36,10 @@ class ChatFormat:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, model: str) -> None:
         self.tokenizer = tokenizer
         self.model = model
+        # Each utterance is heard by several roles, and instructions by every dialogue's.
+        self._encoded = lru_cache(maxsize=ENCODED_TEXTS)(
+            lambda text: tuple(tokenizer.encode(text, add_special_tokens=False))
+        )
         if not tokenizer.chat_template:
             raise TemplateError(f"{model}: its tokenizer has no chat template; use a chat model")
         self._has_system_role = self._accepts_system_role()
@@ -39,11 +49,14 @@ class ChatFormat:
     @classmethod
     def load(cls, model: str) -> ChatFormat:
         """The format of a Hugging Face id, a local folder or a packaged pocket model."""
+        # Not at the top: what imports this module may yet choose to do without PyTorch.
+        from transformers import AutoTokenizer
+
         return cls(AutoTokenizer.from_pretrained(locate_model(model)), model)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a piece of text, without any special tokens around it."""
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        return list(self._encoded(text))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """What was said: the text without special tokens and outer white space."""

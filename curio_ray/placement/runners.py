@@ -6,9 +6,14 @@ from typing import Any
 
 import ray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from curio_ray.placement.reservation import Reservation
+from curio_ray.rollout.runner import DialogueRunner
+
+# Declared here, in the driver, and not inherited: a runner's own process does without RLlib.
+EnvRunner.register(DialogueRunner)
 
 
 class PlacedRunners(EnvRunnerGroup):
@@ -18,11 +23,8 @@ class PlacedRunners(EnvRunnerGroup):
         self._reservation = reservation
         super().__init__(config=config, local_env_runner=False, logdir=logdir)
 
-    def _make_worker(self, *, worker_index: int, **arguments: Any) -> Any:
+    def _make_worker(self, *, worker_index: int, **_: Any) -> Any:
         place = self._reservation.runner(worker_index - 1)
         runner = ray.remote(**self._remote_args)(self.env_runner_cls).options(**place)
-        return runner.remote(
-            config=arguments["config"],
-            num_workers=arguments["num_workers"],
-            worker_index=worker_index,
-        )
+        # The plain config, since RLlib's would make the runner import RLlib.
+        return runner.remote(self._remote_config.run, worker_index)

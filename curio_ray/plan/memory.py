@@ -14,7 +14,7 @@ from curio_ray.plan.models import Model
 
 GIB = 2**30
 # What a process of each kind takes before any model: interpreter, libraries, buffers.
-PROCESS_GIB = {"server": 0.85, "learner": 0.6, "runner": 0.45, "driver": 0.5, "Ray": 0.4}
+PROCESS_GIB = {"server": 0.85, "learner": 0.6, "runner": 0.15, "driver": 0.5, "Ray": 0.4}
 
 Place = Literal["memory", "GPU"]
 
