@@ -25,11 +25,11 @@ from curio_ray.config import RunConfig, load_config, parse_config
 from curio_ray.config.resources import RUNNER_CPUS
 from curio_ray.evaluation.checkpoint import TRAINER_FOLDER
 from curio_ray.models.roles import RoleFormats
-from curio_ray.placement.reservation import reserve
 from curio_ray.placement.runners import PlacedRunners
 from curio_ray.placement.trial import trial_places
 from curio_ray.rollout.runner import DialogueRunner
 from curio_ray.rollout.runner_pool import RunnerPool
+from curio_ray.start import StartedRun, start_run
 from curio_ray.tasks.base import Split
 from curio_ray.trainer import Iteration, Trainer
 
@@ -136,9 +136,26 @@ class TrainerCheckpoint(Checkpointable):
 
 
 class Curio(Algorithm):
-    """CURIO as an RLlib algorithm."""
+    """CURIO as an RLlib algorithm.
+
+    Args:
+        config: a run in RLlib's form.
+        started: servers and learner of that run, where they are loading already; the algorithm
+            ends them, also when it cannot be built.
+    """
 
     config: CurioConfig
+
+    def __init__(
+        self,
+        config: CurioConfig | None = None,
+        env: Any = None,
+        started: StartedRun | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # RLlib's constructor calls `setup`
+        self._started = started
+        super().__init__(config, env, **kwargs)
 
     @classmethod
     def get_default_config(cls) -> CurioConfig:
@@ -158,12 +175,8 @@ class Curio(Algorithm):
     def setup(self, config: CurioConfig) -> None:
         """Start servers, learner and runners side by side, then wait for all of them."""
         run = config.run_config
-        self._reservation = reserve(run)
-        try:
-            self.trainer = Trainer(run, self._reservation)
-        except BaseException:
-            self._reservation.release()
-            raise
+        started = self._started or start_run(run)
+        self._reservation, self.trainer = started.reservation, started.trainer
         self.last_iteration: Iteration | None = None
         try:
             # Runners build these as well, but their errors would not arrive here.
@@ -194,8 +207,8 @@ class Curio(Algorithm):
         return self.trainer.measure(self.runners, users, split)
 
     def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
-        """Restarted runners need no state."""
-        return env_runner_group.probe_unhealthy_env_runners()
+        """The pool sees to its runners while it holds dialogues, perhaps in another thread."""
+        return []
 
     def get_state(self, *_: Any, **__: Any) -> dict[str, Any]:
         """The iteration; everything else lies in the trainer's folder."""
@@ -216,6 +229,8 @@ class Curio(Algorithm):
     def cleanup(self) -> None:
         """End every actor of the run, runners without asking: they may be in mid-dialogue."""
         try:
+            if getattr(self, "runners", None) is not None:
+                self.runners.interrupt()
             self.trainer.shutdown()
         finally:
             if getattr(self, "env_runner_group", None) is not None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue
@@ -20,9 +19,9 @@ from curio_ray.evaluation.measures import dialogue_metrics, staleness, stalled_s
 from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.evaluation.split import hold_with_split, split_metrics
 from curio_ray.learner.batch import (
-    SequenceScore,
     log_prob_differences,
     sequence_from_dialogue,
+    tokens_of_version,
     with_credit,
 )
 from curio_ray.learner.group import LearnerGroup
@@ -32,12 +31,12 @@ from curio_ray.models.weight_transfer.push import push_weights, setup_weight_tra
 from curio_ray.placement.reservation import Reservation
 from curio_ray.rewards.advantages import batch_advantages
 from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
-from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
-from curio_ray.rollout.batch import Runners, collect_full_batch, make_assignments
+from curio_ray.rollout.assignment import RolloutBatch, RolloutOptions
+from curio_ray.rollout.batch import Runners
 from curio_ray.rollout.clock import collection_parts
+from curio_ray.rollout.training_batches import TrainingBatches
 from curio_ray.tasks.base import Split
 from curio_ray.tasks.registry import make_task
-from curio_ray.tasks.stream import UserStream
 
 STATE_FILE = "trainer.json"
 LEARNER_FOLDER = "learner"
@@ -76,15 +75,16 @@ class Trainer:
     def __init__(self, config: RunConfig, reservation: Reservation | None = None) -> None:
         self.config = config
         self.task = make_task(config.task, config.seed)
-        self._stream = UserStream(self.task.users("train"), config.seed)
+        self._batches = TrainingBatches(config, self.task.users("train"), self._options())
         self._second_user_model = make_second_user_model(config, self.task)
         self.learner = LearnerGroup(config, reservation)
         self.servers: ServerSet = start_servers(config, reservation)
         self.learner.start()
         self.iteration = 0
         self.dialogues = 0
-        self._started = 0
         self.version = 0
+        # Ranks meet in collectives: calls of two threads could reach them in different orders.
+        self._learner_in_use = threading.Lock()
         self.first_dialogue_at: float | None = None
 
     def wait_ready(self) -> None:
@@ -97,42 +97,40 @@ class Trainer:
     def check_servers(self) -> None:
         """Let lost replicas that are back serve again; to be called while dialogues are held.
 
+        Does nothing while the learner works for another thread.
+
         Raises:
             DeadlineError: a lost replica is not back within `cluster.recovery_deadline_s`.
             ServerError: a lost replica cannot come back.
         """
-        self.watch.check(self._renew)
+        if self._learner_in_use.acquire(blocking=False):
+            try:
+                self.watch.check(self._renew)
+            finally:
+                self._learner_in_use.release()
 
     def step(self, runners: Runners) -> Iteration:
         """One iteration of the algorithm."""
         clock = PhaseClock()
         with clock.phase("collect"):
-            batch = self._collect(runners)
-        dialogues = batch.dialogues
-        with clock.phase("score"):
-            sequences = [sequence_from_dialogue(dialogue) for dialogue in dialogues]
-            scores = self.learner.score(sequences)
-        with clock.phase("credit"):
-            advantages, targets = self._credit(dialogues, scores)
-            credited = [
-                with_credit(*each)
-                for each in zip(sequences, scores, advantages, targets, strict=True)
-            ]
-        with clock.phase("learn"):
-            learned = self.learner.update(credited)
-        with clock.phase("weights"):
-            self.version += 1
-            pushed = self._push_weights()
+            wanted = self.config.training.iterations - self.iteration
+            batch, collecting = self._batches.next(runners, wanted)
+            self._note_first_dialogue(batch)
+        with self._learner_in_use:
+            learned = self._learn(batch.dialogues, clock)
+            with clock.phase("weights"):
+                self.version += 1
+                pushed = self._push_weights()
         self.iteration += 1
-        self.dialogues += len(dialogues)
+        self.dialogues += len(batch.dialogues)
         metrics = {
             "dialogues": self.dialogues,
-            "dialogues_per_second": len(dialogues) / sum(clock.seconds.values()),
+            "dialogues_per_second": len(batch.dialogues) / sum(clock.seconds.values()),
             "dialogue_seconds": batch.seconds.total / batch.seconds.dialogues,
-            **dialogue_metrics(dialogues, self.task),
-            **self._stalled(dialogues),
-            "staleness": staleness(dialogues, self.version - 1),
-            **log_prob_differences(sequences, scores),
+            "collection_seconds": collecting,
+            **dialogue_metrics(batch.dialogues, self.task),
+            **self._stalled(batch.dialogues),
+            **staleness(batch.dialogues, self.version - 1),
             **learned,
             "retries": batch.retries,
             "replaced": len(batch.failures),
@@ -141,11 +139,12 @@ class Trainer:
             **collection_parts(clock.seconds["time/collect"], batch.seconds),
             **{f"time/weights_{phase}": seconds for phase, seconds in pushed.items()},
         }
-        return Iteration(self.iteration, metrics, dialogues)
+        return Iteration(self.iteration, metrics, batch.dialogues)
 
     def measure(self, runners: Runners, users: int, split: Split = "held_out") -> dict[str, Any]:
         """What `split_metrics` tells of the present policy; always the same users and seeds."""
         config = self.config
+        self._batches.settle()
         batch = hold_with_split(runners, self.task, config, users, config.seed, split)
         self._note_first_dialogue(batch)
         second = self._second_user_model
@@ -154,16 +153,19 @@ class Trainer:
         return dict(split_metrics(batch.dialogues, self.task, alarms, config.seed, split, reread))
 
     def save(self, folder: Path) -> None:
-        """Write everything that the next step depends on into a folder."""
+        """Write everything that the next step depends on into a folder.
+
+        Dialogues that nothing was learned from yet are left out: their users come again.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        self.learner.save(folder / LEARNER_FOLDER)
-        self.learner.export_policy(folder / POLICY_FOLDER)
+        with self._learner_in_use:
+            self.learner.save(folder / LEARNER_FOLDER)
+            self.learner.export_policy(folder / POLICY_FOLDER)
         state = {
             "iteration": self.iteration,
             "dialogues": self.dialogues,
-            "started": self._started,
             "version": self.version,
-            "users": self._stream.state(),
+            **self._batches.state(),
         }
         (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
 
@@ -175,9 +177,9 @@ class Trainer:
         """
         try:
             state = json.loads((folder / STATE_FILE).read_text())
-            self._stream.restore(state["users"])
+            self._batches.restore(state)
             self.iteration, self.dialogues = state["iteration"], state["dialogues"]
-            self._started, self.version = state["started"], state["version"]
+            self.version = state["version"]
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"{folder} is not a checkpoint of this run: {error}; name another one"
@@ -186,37 +188,38 @@ class Trainer:
         self._push_weights()
 
     def shutdown(self) -> None:
-        """End servers and learner."""
+        """End servers and learner, after the runners were told to stop."""
+        self._batches.close()
         try:
             self.learner.shutdown()
         finally:
             self.servers.shutdown()
 
-    def _collect(self, runners: Runners) -> RolloutBatch:
-        training, group_size = self.config.training, self.config.credit.group_size
-
-        def draw(count: int) -> list[Assignment]:
-            users = self._stream.take(count, repeat=group_size)
-            assignments = make_assignments("train", users, self._started, self.config.seed)
-            self._started += count
-            return assignments
-
-        batch = collect_full_batch(
-            runners, draw, training.dialogues_per_iteration, group_size, self._options()
-        )
-        self._note_first_dialogue(batch)
-        for dialogue in batch.dialogues:
-            assign_intrinsic_reward(
-                dialogue, self.config.rewards.intrinsic, self.config.credit.discount
+    def _learn(self, dialogues: list[Dialogue], clock: PhaseClock) -> dict[str, float]:
+        """Assign rewards and advantages, and take the learner's step."""
+        with clock.phase("score"):
+            sequences = [sequence_from_dialogue(dialogue) for dialogue in dialogues]
+            scores = self.learner.score(sequences)
+        with clock.phase("credit"):
+            self._reward(dialogues)
+            values = [score.values for score in scores]
+            advantages, targets = batch_advantages(
+                dialogues, values, self.config.rewards, self.config.credit
             )
-            assign_penalties(dialogue, self.config.rewards.penalties)
-        return batch
+            credited = [
+                with_credit(*each)
+                for each in zip(sequences, scores, advantages, targets, strict=True)
+            ]
+        with clock.phase("learn"):
+            learned = self.learner.update(credited)
+        fresh = [tokens_of_version(dialogue, self.version) for dialogue in dialogues]
+        return {**log_prob_differences(sequences, scores, fresh), **learned}
 
-    def _credit(
-        self, dialogues: list[Dialogue], scores: list[SequenceScore]
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        values = [score.values for score in scores]
-        return batch_advantages(dialogues, values, self.config.rewards, self.config.credit)
+    def _reward(self, dialogues: list[Dialogue]) -> None:
+        rewards, discount = self.config.rewards, self.config.credit.discount
+        for dialogue in dialogues:
+            assign_intrinsic_reward(dialogue, rewards.intrinsic, discount)
+            assign_penalties(dialogue, rewards.penalties)
 
     def _push_weights(self) -> dict[str, float]:
         policy = self.config.roles.policy.server

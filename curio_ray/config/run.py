@@ -64,6 +64,9 @@ class TrainingConfig(Section):
     """Rounds of collecting dialogues and learning from them."""
     dialogues_per_iteration: Positive
     """Dialogues that one iteration learns from."""
+    max_staleness: Annotated[int, Field(ge=0)] = 0
+    """Weight versions that a token may be behind when it is learned from. At 0 dialogues are held
+    and learned from in turn; at 1 the next ones are held meanwhile."""
     checkpoint_every: Positive = 20
     """Iterations between checkpoints; the last one is always saved."""
     keep_checkpoints: Positive = 2

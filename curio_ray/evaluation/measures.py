@@ -28,10 +28,15 @@ def belief_accuracy(dialogues: Sequence[Dialogue]) -> float:
     return float(np.mean(hits))
 
 
-def staleness(dialogues: Sequence[Dialogue], version: int) -> float:
-    """Mean over sampled tokens of how many versions their weights are behind `version`."""
-    versions = [v for each in dialogues for turn in each.policy_turns for v in turn.weight_versions]
-    return version - float(np.mean(versions))
+def staleness(dialogues: Sequence[Dialogue], version: int) -> dict[str, float]:
+    """How many versions the weights that sampled a token are behind `version`: mean and most."""
+    behind = [
+        version - sampled
+        for each in dialogues
+        for turn in each.policy_turns
+        for sampled in turn.weight_versions
+    ]
+    return {"staleness": float(np.mean(behind)), "staleness_max": max(behind)}
 
 
 def belief_by_turn(dialogues: Sequence[Dialogue]) -> list[float]:

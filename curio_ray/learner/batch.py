@@ -135,19 +135,31 @@ def with_credit(
     )
 
 
-def log_prob_differences(
-    sequences: Sequence[TrainingSequence], scores: Sequence[SequenceScore]
-) -> dict[str, float]:
-    """How far servers and learner are apart: |Δ log-prob| in nats over the policy's tokens.
+def tokens_of_version(dialogue: Dialogue, version: int) -> np.ndarray:
+    """Which tokens of a dialogue the policy sampled from these weights, bool[L]."""
+    mask = np.zeros(len(dialogue.token_ids), dtype=bool)
+    for (start, end), turn in zip(dialogue.policy_spans(), dialogue.policy_turns, strict=True):
+        mask[start:end] = np.asarray(turn.weight_versions) == version
+    return mask
 
-    With on-policy dialogues both hold the same weights, so anything but rounding is a fault.
+
+def log_prob_differences(
+    sequences: Sequence[TrainingSequence],
+    scores: Sequence[SequenceScore],
+    tokens: Sequence[np.ndarray],
+) -> dict[str, float]:
+    """How far servers and learner are apart: |Δ log-prob| in nats over the marked tokens, bool[L].
+
+    Where both hold the same weights, anything but rounding is a fault. Empty without such tokens.
     """
     gaps = np.concatenate(
         [
-            np.abs(score.log_probs - sequence.behaviour_log_probs)[sequence.action_mask]
-            for sequence, score in zip(sequences, scores, strict=True)
+            np.abs(score.log_probs - sequence.behaviour_log_probs)[marked]
+            for sequence, score, marked in zip(sequences, scores, tokens, strict=True)
         ]
     )
+    if not len(gaps):
+        return {}
     return {
         "log_prob_difference_max": float(gaps.max()),
         "log_prob_difference_mean": float(gaps.mean()),

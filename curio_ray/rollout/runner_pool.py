@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class RunnerPool:
         self._recovery_deadline_s = recovery_deadline_s
         self._check_servers = check_servers
         self._tags = itertools.count()
+        self._interrupted = threading.Event()
         self.restarts = 0
 
     def collect(self, assignments: Sequence[Assignment], options: RolloutOptions) -> RolloutBatch:
@@ -69,6 +71,8 @@ class RunnerPool:
         finished: list[RolloutBatch] = []
         alive_at = time.monotonic()
         while waiting or working:
+            if self._interrupted.is_set():
+                raise RolloutError("the run ended while dialogues were held")
             self._hand_out(waiting, working, options)
             finished += self._fetch(working)
             self._check_servers()
@@ -82,6 +86,10 @@ class RunnerPool:
                     "room for them, or raise cluster.recovery_deadline_s"
                 )
         return _in_order(assignments, finished)
+
+    def interrupt(self) -> None:
+        """End a `collect` of another thread, and each later one, soon and with an error."""
+        self._interrupted.set()
 
     def _hand_out(
         self, waiting: list[Share], working: dict[int, Share], options: RolloutOptions

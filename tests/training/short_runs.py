@@ -1,10 +1,15 @@
 """Short runs of `curio train` by the command line, for the tests of training."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from curio_ray.dialogue import Dialogue
 from curio_ray.run_folder import RunFolder
@@ -16,6 +21,7 @@ SHORT = (
     "training.keep_checkpoints=9",
     "evaluation.users=16",
 )
+DEADLINE_S = 300
 
 
 def curio(*arguments: str) -> list[str]:
@@ -64,3 +70,44 @@ def train_two_iterations(config: str, path: Path, *changes: str) -> FinishedRun:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return FinishedRun(path, done.stdout)
+
+
+class InterruptedRun:
+    """A run that got SIGINT after its first iterations, and was then resumed for one more."""
+
+    def __init__(self, path: Path, *changes: str, iterations: int = 1) -> None:
+        self.path = path
+        started = curio(
+            "train", "configs/pocket.yaml", "--output", str(path),
+            *overrides((*SHORT, "training.iterations=500", *changes)),
+        )  # fmt: skip
+        process = subprocess.Popen(
+            started, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        self._wait_for_lines(iterations + 1)
+        family = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)
+        self.printed, _ = process.communicate(timeout=DEADLINE_S)
+        self.exit_code = process.returncode
+        _, self.left_behind = psutil.wait_procs(family, timeout=20)
+        self.stopped_at = self._last_iteration()
+        last = self.stopped_at + 1
+        resumed = curio("train", "--resume", str(path), "--set", f"training.iterations={last}")
+        self.resumed = subprocess.run(
+            resumed, cwd=REPOSITORY, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+
+    def _wait_for_lines(self, count: int) -> None:
+        metrics = self.path / "metrics.jsonl"
+        give_up = time.monotonic() + DEADLINE_S
+        while not metrics.exists() or len(metrics.read_text().splitlines()) < count:
+            assert time.monotonic() < give_up, "the run logged no iteration"
+            time.sleep(0.2)
+
+    def _last_iteration(self) -> int:
+        folder = RunFolder.open(self.path)
+        try:
+            return folder.metrics()[-1]["iteration"]
+        finally:
+            folder.close()
