@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from curio_ray.algorithm import Curio
+from typing import TYPE_CHECKING
+
 from curio_ray.config.run import TrainingConfig
 from curio_ray.run_folder import RunFolder
 from curio_ray.trainer import Iteration
+
+if TYPE_CHECKING:
+    from curio_ray.algorithm import Curio
 
 
 def record_iteration(run: RunFolder, iteration: Iteration) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import ray
 
-from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.config import RunConfig
 from curio_ray.errors import CheckpointError
+from curio_ray.heavy_imports import without_collections
 from curio_ray.log_files import link_process_logs
 from curio_ray.placement.reservation import heard_by
 from curio_ray.process_memory import MemorySampler
@@ -18,7 +18,11 @@ from curio_ray.progress import ProgressDisplay
 from curio_ray.ray_session import connect_to_ray
 from curio_ray.recording import checkpoint_is_due, record_iteration, save_checkpoint
 from curio_ray.run_folder import RunFolder, Summary
+from curio_ray.start import start_run
 from curio_ray.stop import StopRequest
+
+if TYPE_CHECKING:
+    from curio_ray.algorithm import Curio
 
 
 def train(
@@ -121,7 +125,17 @@ def _first_evaluation(run: RunFolder) -> dict[str, Any]:
 def _build(config: RunConfig, progress: ProgressDisplay) -> Curio:
     progress.phase("starting servers, learner and dialogue runners")
     with heard_by(progress.phase):
-        return CurioConfig.from_run_config(config).build_algo()
+        started = start_run(config)
+    try:
+        # Takes seconds, in which servers and learner are loading already
+        with without_collections():
+            from curio_ray.algorithm import Curio, CurioConfig
+
+        wrapped = CurioConfig.from_run_config(config)
+    except BaseException:
+        started.close()
+        raise
+    return Curio(wrapped, started=started)
 
 
 def _evaluate(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curio_ray.config.run import RunConfig
+from curio_ray.heavy_imports import without_collections
 from curio_ray.learner.batch import SequenceScore, TrainingSequence
 
 if TYPE_CHECKING:
@@ -49,10 +50,12 @@ class LearnerRank:
             `start_seconds` and the number of `parameters` of the language model.
         """
         started = time.perf_counter()
-        import torch
+        with without_collections():
+            import deepspeed  # noqa: F401
+            import torch
 
-        from curio_ray.learner.deepspeed_setup import join_process_group
-        from curio_ray.learner.engine import LearnerEngine
+            from curio_ray.learner.deepspeed_setup import join_process_group
+            from curio_ray.learner.engine import LearnerEngine
 
         config = self._config.learner
         torch.set_num_threads(config.threads)

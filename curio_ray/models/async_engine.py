@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curio_ray.errors import ServerError
+from curio_ray.heavy_imports import without_collections
 from curio_ray.models.engine import EngineStatistics
 from curio_ray.models.requests import GenerateRequest, GenerateResult
 from curio_ray.models.vllm_arguments import result_of, sampling_parameters
@@ -125,8 +126,9 @@ class AsyncEngine:
 
 
 def _async_arguments(arguments: dict[str, Any]) -> Any:
-    from vllm import AsyncEngineArgs
-    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: F401 (slow import, off the event loop)
+    with without_collections():
+        from vllm import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM  # noqa: F401 (slow, off the event loop)
 
     return AsyncEngineArgs(**arguments)
 

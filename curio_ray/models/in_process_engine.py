@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curio_ray.errors import ServerError
+from curio_ray.heavy_imports import without_collections
 from curio_ray.models.engine import EngineStatistics
 from curio_ray.models.free_memory import FreeMemory
 from curio_ray.models.requests import GenerateRequest, GenerateResult
@@ -213,7 +214,8 @@ class InProcessEngine:
 
 
 def _load(arguments: dict[str, Any]) -> LLMEngine:
-    from vllm import EngineArgs
-    from vllm.v1.engine.llm_engine import LLMEngine
+    with without_collections():
+        from vllm import EngineArgs
+        from vllm.v1.engine.llm_engine import LLMEngine
 
     return LLMEngine.from_engine_args(EngineArgs(**arguments))
