@@ -140,8 +140,8 @@ class Curio(Algorithm):
 
     Args:
         config: a run in RLlib's form.
-        started: servers and learner of that run, where they are loading already; the algorithm
-            ends them, also when it cannot be built.
+        started: servers and learner of that run, where they are loading already. They end with
+            the algorithm.
     """
 
     config: CurioConfig

@@ -1,0 +1,49 @@
+"""What a run's start imports, and how."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from curio_ray.heavy_imports import without_collections
+
+MODULES = "import sys; import curio_ray.training; print(*sys.modules)"
+
+
+@pytest.fixture(autouse=True)
+def unfrozen() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+
+
+def test_servers_are_started_before_rllib_and_pytorch_are_imported() -> None:
+    command = [sys.executable, "-c", MODULES]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    imported = set(done.stdout.split())
+    assert "curio_ray.models.launch" in imported
+    assert not imported & {"torch", "ray.rllib", "transformers"}
+
+
+def test_nothing_is_collected_while_libraries_are_imported() -> None:
+    before = [each["collections"] for each in gc.get_stats()]
+    with without_collections():
+        kept = [[] for _ in range(100_000)]
+        assert [each["collections"] for each in gc.get_stats()] == before
+    assert len(kept) == 100_000
+
+
+def test_what_was_imported_is_not_looked_at_again() -> None:
+    before = gc.get_freeze_count()
+    with without_collections():
+        kept = [[] for _ in range(1000)]
+    assert gc.get_freeze_count() >= before + len(kept)
+
+
+def test_garbage_is_collected_again_after_an_import_that_failed() -> None:
+    with pytest.raises(ImportError), without_collections():
+        raise ImportError
+    assert gc.isenabled()
