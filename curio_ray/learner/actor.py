@@ -53,6 +53,7 @@ class LearnerRank:
         with without_collections():
             import deepspeed  # noqa: F401
             import torch
+            from transformers import PreTrainedModel  # noqa: F401 - what any model imports
 
             from curio_ray.learner.deepspeed_setup import join_process_group
             from curio_ray.learner.engine import LearnerEngine
