@@ -130,8 +130,13 @@ def settings_of(config: RunConfig, options: argparse.Namespace) -> dict[str, Any
 
 
 def overrides(options: argparse.Namespace) -> tuple[str, ...]:
-    """The differences to the config: groups instead of a value head, as in GRPO."""
+    """The differences to the config: groups instead of a value head, as in GRPO, and small steps.
+
+    A policy that learns soon holds other dialogues than the other side's; with steps of next to no
+    size both do all the work and hold the same ones.
+    """
     return (
+        "learner.learning_rate=1e-9",
         "credit.estimator=group",
         f"credit.group_size={options.group}",
         f"training.dialogues_per_iteration={options.dialogues}",
