@@ -33,7 +33,7 @@ import ray
 from ratios import report, summarise
 from rich.console import Console
 from rich.table import Table
-from simulated_server import start_simulated_servers
+from simulated_server import set_latency, start_simulated_servers
 
 from curio_ray.algorithm import CurioConfig
 from curio_ray.config import RunConfig, load_config
@@ -126,18 +126,22 @@ def _busy_seconds() -> float:
 def measure(options: argparse.Namespace) -> dict[int, list[Round]]:
     """All numbers of runners in turn, in every round; the first group is the smallest."""
     base = load_config(POCKET)
-    servers, server_pids = start_simulated_servers(base.servers, REPLICAS, options.latency)
+    servers = start_simulated_servers(base.servers, REPLICAS)
+    server_pids = set_latency(servers, 0.0)
     groups = []
     for count in sorted(int(each) for each in options.runners.split(",")):
         config = load_config(POCKET, (f"rollout.runners={count}", "cluster.address=auto"))
         group = Runners(config, servers, server_pids)
         group.hold(1)
         groups.append(group)
-        print(f"{count} runners started in {group.start_s:.1f} s")
+        print(f"{count} runners started in {group.start_s:.1f} s", flush=True)
+    set_latency(servers, options.latency)
     rounds: dict[int, list[Round]] = {group.count: [] for group in groups}
     for number in range(options.rounds):
         for group in groups if number % 2 == 0 else reversed(groups):
-            rounds[group.count].append(group.hold(options.dialogues_in_flight))
+            held = group.hold(options.dialogues_in_flight)
+            rounds[group.count].append(held)
+            print(f"{group.count} runners: {held.per_second:.2f} dialogues/s", flush=True)
     print(f"a runner of {groups[-1].count} has {groups[-1].private_mib():.0f} MiB of its own")
     return rounds
 

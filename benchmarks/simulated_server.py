@@ -49,14 +49,16 @@ class SimulatedServer(ModelServer):
         return os.getpid()
 
 
-def start_simulated_servers(
-    configs: Mapping[str, ServerConfig], replicas: int, latency_s: float
-) -> tuple[Replicas, list[int]]:
-    """So many replicas of each server, and their process ids."""
+def start_simulated_servers(configs: Mapping[str, ServerConfig], replicas: int) -> Replicas:
+    """So many replicas of each server; they answer nothing before `set_latency`."""
     actor = ray.remote(SimulatedServer).options(num_cpus=0, max_concurrency=10_000)
-    servers = {
+    return {
         name: [actor.remote(name, config, replica=number) for number in range(replicas)]
         for name, config in configs.items()
     }
+
+
+def set_latency(servers: Replicas, latency_s: float) -> list[int]:
+    """Let all servers answer after this time; their process ids."""
     every = [replica for group in servers.values() for replica in group]
-    return servers, ray.get([replica.simulate.remote(latency_s) for replica in every])
+    return ray.get([replica.simulate.remote(latency_s) for replica in every])
