@@ -20,6 +20,9 @@ from curio_ray.models.vllm_arguments import result_of, sampling_parameters
 if TYPE_CHECKING:
     from vllm.v1.engine.llm_engine import LLMEngine
 
+READINGS_WAIT_STEPS = 8
+"""So many steps long label requests let continuations go first."""
+
 Answer = tuple[asyncio.Future[GenerateResult], GenerateResult | ServerError]
 
 
@@ -28,12 +31,20 @@ class _Pending:
     request: GenerateRequest
     future: asyncio.Future[GenerateResult]
 
+    @property
+    def is_reading(self) -> bool:
+        return self.request.label_ids is not None
+
 
 class InProcessEngine:
     """Runs every engine step, and everything between steps, as tasks of one thread.
 
     A step submits the next one, so that requests and weight updates which arrived meanwhile take
     their turn between two steps. All answers of a step reach the event loop in one call.
+
+    A dialogue cannot go on without its continuation, but can without the labels that are read of
+    it: readings wait, a few steps at most, until no continuation is being sampled. The next
+    server's engine gets its work sooner, and this one reads while that one samples.
     """
 
     def __init__(self, server: str, arguments: dict[str, Any]) -> None:
@@ -44,7 +55,10 @@ class InProcessEngine:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"engine-{server}")
         self._numbers = itertools.count()
         self._arrived: list[_Pending] = []
+        self._readings: list[_Pending] = []
+        self._readings_waited = 0
         self._pending: dict[str, _Pending] = {}
+        self._sampling = 0
         self._free_memory = FreeMemory()
         self._stepping = False
         self._paused = False
@@ -126,7 +140,7 @@ class InProcessEngine:
 
     def _fail(self, failure: ServerError) -> None:
         self._failure = self._failure or failure
-        waiting = [*self._arrived, *self._pending.values()]
+        waiting = [*self._arrived, *self._readings, *self._pending.values()]
         self._arrived.clear()
         self._deliver([(pending.future, self._failure) for pending in waiting])
 
@@ -143,15 +157,22 @@ class InProcessEngine:
             self._loop.call_soon_threadsafe(self._fail, failure)
 
     def _admit(self, arrived: list[_Pending]) -> None:
-        from vllm.exceptions import VLLMClientError
-        from vllm.inputs.engine import tokens_input
-
         if self._failure is not None:
             answers: list[Answer] = [(pending.future, self._failure) for pending in arrived]
             self._loop.call_soon_threadsafe(self._deliver, answers)
             return
+        self._readings += [each for each in arrived if each.is_reading]
+        self._enter([each for each in arrived if not each.is_reading])
+        self._keep_stepping()
+
+    def _enter(self, requests: list[_Pending]) -> None:
+        from vllm.exceptions import VLLMClientError
+        from vllm.inputs.engine import tokens_input
+
         refused: list[Answer] = []
-        for pending in arrived:
+        for pending in requests:
+            if pending.future.done():
+                continue
             key = str(next(self._numbers))
             try:
                 self._engine.add_request(
@@ -164,42 +185,59 @@ class InProcessEngine:
                 refused.append((pending.future, ServerError(message)))
             else:
                 self._pending[key] = pending
+                self._sampling += not pending.is_reading
         if refused:
             self._loop.call_soon_threadsafe(self._deliver, refused)
-        self._keep_stepping()
+
+    def _enter_readings(self) -> None:
+        if self._sampling and self._readings_waited < READINGS_WAIT_STEPS:
+            self._readings_waited += bool(self._readings)
+            return
+        readings, self._readings, self._readings_waited = self._readings, [], 0
+        self._enter(readings)
 
     def _keep_stepping(self) -> None:
-        if not self._stepping and not self._paused and self._engine.has_unfinished_requests():
+        if not self._stepping and not self._paused and self._has_work():
             self._stepping = True
             self._watch(self._thread.submit(self._step))
+
+    def _has_work(self) -> bool:
+        return bool(self._readings) or self._engine.has_unfinished_requests()
 
     def _step(self) -> None:
         self._stepping = False
         if self._paused:
             return
         self._abort_cancelled()
+        self._enter_readings()
         started = time.perf_counter()
         outputs = self._engine.step()
         self.statistics.busy_seconds += time.perf_counter() - started
         answers: list[Answer] = []
         for output in outputs:
-            pending = self._pending.pop(output.request_id, None)
+            pending = self._leave(output.request_id)
             if pending is not None:
                 result = result_of(pending.request, output)
                 self.statistics.count(pending.request, result)
                 answers.append((pending.future, result))
         if answers:
             self._loop.call_soon_threadsafe(self._deliver, answers)
-        if not self._engine.has_unfinished_requests():
+        if not self._has_work():
             self._free_memory.trim_if_due()
         self._keep_stepping()
+
+    def _leave(self, key: str) -> _Pending | None:
+        pending = self._pending.pop(key, None)
+        if pending is not None:
+            self._sampling -= not pending.is_reading
+        return pending
 
     def _abort_cancelled(self) -> None:
         cancelled = [key for key, pending in self._pending.items() if pending.future.cancelled()]
         if cancelled:
             self._engine.abort_request(cancelled)
             for key in cancelled:
-                del self._pending[key]
+                self._leave(key)
 
     def _pause(self) -> None:
         self._paused = True

@@ -91,6 +91,32 @@ def test_the_same_seed_gives_the_same_tokens_in_any_company(running: Running) ->
     assert running.ask([*company, request])[-1].token_ids == alone.token_ids
 
 
+def finishing_order(running: Running, requests: list[GenerateRequest]) -> list[int]:
+    """The places of the requests, sent at once, in the order of their answers."""
+
+    async def converse(client: ServerClient) -> list[int]:
+        order: list[int] = []
+
+        async def ask(place: int) -> None:
+            await client.generate(requests[place], "a")
+            order.append(place)
+
+        await asyncio.gather(*(ask(place) for place in range(len(requests))))
+        return order
+
+    return running.with_client(converse)
+
+
+def test_a_reading_lets_a_short_continuation_go_first(running: Running) -> None:
+    reading = GenerateRequest(PROMPT, label_ids=(3, 4, 5))
+    assert finishing_order(running, [reading, GenerateRequest(PROMPT, max_tokens=4)]) == [1, 0]
+
+
+def test_a_reading_does_not_wait_for_a_long_continuation(running: Running) -> None:
+    reading = GenerateRequest(PROMPT, label_ids=(3, 4, 5))
+    assert finishing_order(running, [reading, GenerateRequest(PROMPT, max_tokens=200)]) == [0, 1]
+
+
 def test_a_stop_token_ends_the_continuation_and_is_part_of_it(running: Running) -> None:
     [free] = running.ask([GenerateRequest(PROMPT, max_tokens=12, seed=6)])
     stop = free.token_ids[4]
