@@ -25,7 +25,7 @@ from curio_ray.tracking.exported import Exporter
 if TYPE_CHECKING:
     from curio_ray.models.weight_transfer.arrays import WeightBucket
 
-COLLECT_WAIT_S = 1.0
+COLLECT_WAIT_S = 10.0
 
 
 class ModelServer:

@@ -58,6 +58,9 @@ def _speed(plan: Plan, gpu: Device) -> RenderableType:
     table.add_row("learner", "", f"about {speed.learner_tokens:,.0f}", "")
     table.add_section()
     table.add_row("together", "", "", f"about {speed.dialogues:.3g}, bound by {speed.bound}")
-    seconds = f"{speed.collecting_s:.3g} s of dialogues, {speed.learning_s:.3g} s of learning"
+    joined = " beside" if plan.config.training.max_staleness else ","
+    seconds = (
+        f"{speed.collecting_s:.3g} s of dialogues{joined} {speed.learning_s:.3g} s of learning"
+    )
     table.add_row("an iteration", "", "", f"about {seconds}")
     return table
