@@ -4,7 +4,8 @@
 # make test    ruff, mypy and pytest
 # make lint    ruff and mypy alone
 # make benchmarks
-#              ratios measured side by side, into benchmarks/results.json; leave the machine alone
+#              ratios measured side by side, into benchmarks/results.json; leave the machine alone;
+#              TRL gets an environment of its own in .trl
 # make lock    renew requirements/cpu.txt (needs uv; UV_FLAGS= where pip's own index has torch's
 #              CPU build)
 # make docs    renew docs/configuration.md
@@ -44,8 +45,10 @@ lint: $(READY)
 	@$(VENV)/bin/mypy
 
 benchmarks: $(READY)
-	@for each in learner dialogues runners; do \
-	    OMP_NUM_THREADS=1 $(VENV)/bin/python benchmarks/$$each.py \
+	@for each in learner dialogues asynchronous weights start runners "against_trl --trl-environment .trl" \
+	    "against_trl --trl-environment .trl --asynchronous"; do \
+	    set -- $$each; \
+	    OMP_NUM_THREADS=1 $(VENV)/bin/python benchmarks/$$1.py "$${@:2}" \
 	        --output benchmarks/results.json || exit 1; \
 	done
 

@@ -55,6 +55,7 @@ class Ours:
             dialogues += iteration.dialogues
             for name in PHASES:
                 phases[name] += iteration.metrics[f"time/{name}"]
+        self._algorithm.trainer.settle()
         seconds = time.perf_counter() - began
         turns = [turn for dialogue in dialogues for turn in dialogue.policy_turns]
         return Round(
@@ -120,7 +121,7 @@ def settings_of(config: RunConfig, options: argparse.Namespace) -> dict[str, Any
         "config": str(options.config),
         # Where the project is not installed a task has no short name.
         "overrides": [*overrides(options), f"task.name={kind.__module__}:{kind.__name__}"],
-        "threads": options.trl_threads,
+        "threads": options.threads,
         "belief": reading(roles.user_model.server, task.user_model_prompt()),
         "verdicts": {
             user.id: reading(roles.reward_model.server, task.reward_model_prompt(user))
@@ -137,6 +138,9 @@ def overrides(options: argparse.Namespace) -> tuple[str, ...]:
     """
     return (
         "learner.learning_rate=1e-9",
+        f"learner.threads={options.threads}",
+        f"training.max_staleness={int(options.asynchronous)}",
+        "training.iterations=1000000",
         "credit.estimator=group",
         f"credit.group_size={options.group}",
         f"training.dialogues_per_iteration={options.dialogues}",
@@ -192,9 +196,10 @@ def show(ours: Measured, trl: Measured) -> None:
         console.print(parts)
 
 
-def ratio_of(pairs: list[tuple[float, float]]) -> Ratio:
+def ratio_of(pairs: list[tuple[float, float]], asynchronous: bool) -> Ratio:
     """Ours to TRL, in dialogues per second."""
-    return summarise("rollout_and_learning_to_trl", [ours / trl for ours, trl in pairs], 4.0)
+    name = "rollout_and_learning_to_trl" + ("_asynchronous" if asynchronous else "")
+    return summarise(name, [ours / trl for ours, trl in pairs], 4.0)
 
 
 if __name__ == "__main__":
@@ -207,9 +212,10 @@ if __name__ == "__main__":
     parser.add_argument("--iterations", type=int, default=4, help="of each, in a round")
     parser.add_argument("--warm-up", type=int, default=2, help="iterations left out")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--trl-threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of either learner")
+    parser.add_argument("--asynchronous", action="store_true", help="ours collects while it learns")
     parser.add_argument("--output", type=Path, default=None)
     chosen = parser.parse_args()
     rates, first, second = measure(chosen)
     show(first, second)
-    report([ratio_of(rates)], chosen.output)
+    report([ratio_of(rates, chosen.asynchronous)], chosen.output)

@@ -44,7 +44,7 @@ class SimulatedServer(ModelServer):
 
     def simulate(self, latency_s: float) -> int:
         """Take the place of a start; the process id."""
-        self._started_engine = SimulatedEngine(latency_s)
+        self._started_engine = SimulatedEngine(latency_s)  # type: ignore[assignment]
         self._serving.set()
         return os.getpid()
 

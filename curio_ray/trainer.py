@@ -141,10 +141,14 @@ class Trainer:
         }
         return Iteration(self.iteration, metrics, batch.dialogues)
 
+    def settle(self) -> None:
+        """Wait until no dialogue is held; what was collected ahead stays for its turn."""
+        self._batches.settle()
+
     def measure(self, runners: Runners, users: int, split: Split = "held_out") -> dict[str, Any]:
         """What `split_metrics` tells of the present policy; always the same users and seeds."""
         config = self.config
-        self._batches.settle()
+        self.settle()
         batch = hold_with_split(runners, self.task, config, users, config.seed, split)
         self._note_first_dialogue(batch)
         second = self._second_user_model
