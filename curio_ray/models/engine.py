@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from curio_ray.models.requests import GenerateRequest, GenerateResult
+
+
+UpdateSeconds = dict[str, float]
+"""Seconds of a weight update by phase: `start`, `update`, `finish`."""
 
 
 @dataclass(slots=True)
@@ -32,13 +37,27 @@ class EngineStatistics:
         self.sampled_tokens += len(result.token_ids)
 
 
+class PhaseLaps:
+    """Measures phases that follow one another."""
+
+    def __init__(self) -> None:
+        self.seconds: UpdateSeconds = {}
+        self._since = time.perf_counter()
+
+    def end(self, phase: str) -> None:
+        """A phase is over, and the next one begins."""
+        now = time.perf_counter()
+        self.seconds[phase] = now - self._since
+        self._since = now
+
+
 class Engine(Protocol):
     """Generates tokens, and takes new weights between two steps.
 
     A weight update is `start_weight_update`, any number of `update_weights`, then
-    `finish_weight_update`. No token is sampled in between. Unfinished requests stay: their tokens
-    so far keep the old version, the rest are sampled by the new weights, on a context that the
-    new weights have read anew.
+    `finish_weight_update`, or `load_weights` for all of them. No token is sampled in between.
+    Unfinished requests stay: their tokens so far keep the old version, the rest are sampled by the
+    new weights, on a context that the new weights have read anew.
     """
 
     statistics: EngineStatistics
@@ -65,6 +84,9 @@ class Engine(Protocol):
 
     async def finish_weight_update(self, version: int) -> None:
         """Complete the model, forget everything cached, stamp the version and go on."""
+
+    async def load_weights(self, chunks: Sequence[dict[str, Any]], version: int) -> UpdateSeconds:
+        """A whole update whose chunks are there; how long each of its phases took."""
 
     async def shutdown(self) -> None:
         """Stop, also after a start that failed; unfinished requests fail."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from curio_ray.errors import ServerError
 from curio_ray.heavy_imports import without_collections
-from curio_ray.models.engine import EngineStatistics
+from curio_ray.models.engine import EngineStatistics, PhaseLaps, UpdateSeconds
 from curio_ray.models.free_memory import FreeMemory
 from curio_ray.models.requests import GenerateRequest, GenerateResult
 from curio_ray.models.vllm_arguments import result_of, sampling_parameters
@@ -101,6 +102,12 @@ class InProcessEngine:
         await self._between_steps(partial(self._resume, version))
         self.statistics.weight_updates += 1
 
+    async def load_weights(self, chunks: Sequence[dict[str, Any]], version: int) -> UpdateSeconds:
+        """A whole update between two steps."""
+        seconds: UpdateSeconds = await self._between_steps(partial(self._update, chunks, version))
+        self.statistics.weight_updates += 1
+        return seconds
+
     async def shutdown(self) -> None:
         """Stop between two steps; unfinished requests fail."""
         await self._between_steps(self._pause)
@@ -115,15 +122,7 @@ class InProcessEngine:
         return await self._loop.run_in_executor(self._thread, task)
 
     async def _on_worker(self, method: str, *arguments: Any) -> None:
-        """Run a step of a weight update; one that fails leaves a model nobody may sample from."""
-        try:
-            await self._between_steps(partial(self._engine.collective_rpc, method, args=arguments))
-        except Exception as error:
-            failure = ServerError(
-                f"server '{self._server}': {method} failed, its weights cannot be used: {error}"
-            )
-            self._fail(failure)
-            raise failure from error
+        await self._between_steps(partial(self._call_worker, method, *arguments))
 
     def _admit_arrived(self) -> None:
         arrived, self._arrived = self._arrived, []
@@ -238,6 +237,30 @@ class InProcessEngine:
             self._engine.abort_request(cancelled)
             for key in cancelled:
                 self._leave(key)
+
+    def _call_worker(self, method: str, *arguments: Any) -> None:
+        """A step of a weight update; one that fails leaves a model nobody may sample from."""
+        try:
+            self._engine.collective_rpc(method, args=arguments)
+        except Exception as error:
+            failure = ServerError(
+                f"server '{self._server}': {method} failed, its weights cannot be used: {error}"
+            )
+            self._loop.call_soon_threadsafe(self._fail, failure)
+            raise failure from error
+
+    def _update(self, chunks: Sequence[dict[str, Any]], version: int) -> UpdateSeconds:
+        laps = PhaseLaps()
+        self._pause()
+        self._call_worker("start_weight_update")
+        laps.end("start")
+        for chunk in chunks:
+            self._call_worker("update_weights", chunk)
+        laps.end("update")
+        self._call_worker("finish_weight_update")
+        self._resume(version)
+        laps.end("finish")
+        return laps.seconds
 
     def _pause(self) -> None:
         self._paused = True

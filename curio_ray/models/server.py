@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import ray
 
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import NotServingError, ServerError
-from curio_ray.models.engine import Engine
+from curio_ray.models.engine import Engine, UpdateSeconds
 from curio_ray.models.outbox import Answer, Outbox
 from curio_ray.models.requests import GenerateRequest, GenerateResult
 from curio_ray.models.vllm_arguments import engine_arguments, refusal, set_process_environment
@@ -174,10 +173,9 @@ class ModelServer:
     async def finish_weight_update(self, version: int) -> None:
         """Complete the model, reset the prefix cache, stamp the version and go on."""
         await self._engine.finish_weight_update(version)
-        self._version = version
-        self._serving.set()
+        self._has_version(version)
 
-    async def load_weights(self, version: int, *buckets: WeightBucket) -> dict[str, float]:
+    async def load_weights(self, version: int, *buckets: WeightBucket) -> UpdateSeconds:
         """A whole update, from buckets that lie in the object store.
 
         Returns:
@@ -185,16 +183,10 @@ class ModelServer:
         """
         from curio_ray.models.weight_transfer.arrays import as_tensors
 
-        marks = [time.perf_counter()]
-        await self.start_weight_update()
-        marks.append(time.perf_counter())
-        for bucket in buckets:
-            await self.update_weights({"tensors": as_tensors(bucket)})
-        marks.append(time.perf_counter())
-        await self.finish_weight_update(version)
-        marks.append(time.perf_counter())
-        phases = ("start", "update", "finish")
-        return dict(zip(phases, (b - a for a, b in pairwise(marks)), strict=True))
+        chunks = [{"tensors": as_tensors(bucket)} for bucket in buckets]
+        seconds = await self._engine.load_weights(chunks, version)
+        self._has_version(version)
+        return seconds
 
     async def stats(self) -> dict[str, Any]:
         """Totals since the start, the requests now running and the version of the weights."""
@@ -222,6 +214,10 @@ class ModelServer:
     def _refuse_while_behind(self) -> None:
         if self._was_lost and not self._serving.is_set():
             raise NotServingError(f"server '{self.name}' was lost and does not serve again yet")
+
+    def _has_version(self, version: int) -> None:
+        self._version = version
+        self._serving.set()
 
     def _outbox(self, client_id: str) -> Outbox:
         return self._outboxes.setdefault(client_id, Outbox())

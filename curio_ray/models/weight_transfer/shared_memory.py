@@ -12,6 +12,12 @@ from vllm.distributed.weight_transfer.base import (
     WeightTransferInitInfo,
     WeightTransferUpdateInfo,
 )
+from vllm.model_executor.model_loader.reload import (
+    finalize_layerwise_reload,
+    initialize_layerwise_reload,
+)
+
+from curio_ray.models.weight_transfer.packed_layers import PackedLayers, are_simple, output_heads
 
 
 @dataclass
@@ -37,13 +43,16 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
     update_info_cls = SharedMemoryUpdateInfo
 
     def init_transfer_engine(self, init_info: SharedMemoryInitInfo) -> None:
-        """Nothing to connect."""
+        """Nothing to connect; see which layers are packed."""
+        packs = self.device.type == "cpu" and are_simple(self.model)
+        self._packed = PackedLayers(self.model) if packs else None
 
     def start_weight_update(self) -> None:
         """Unpack the layers: on CPU vLLM keeps linear weights packed, with empty parameters."""
-        from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
-
-        initialize_layerwise_reload(self.model)
+        if self._packed is not None:
+            self._packed.unpack()
+        else:
+            initialize_layerwise_reload(self.model)
 
     def update_weights(self, update_info: dict[str, Any]) -> None:
         """Load without the base class's synchronisation, which needs an accelerator."""
@@ -54,19 +63,20 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
         tensors = update_info.tensors
         if update_info.file is not None:
             tensors = load_file(update_info.file)
-        self.model.load_weights(iter(tensors.items()))
+        load = self.model.load_weights if self._packed is None else self._packed.load
+        load(iter(tensors.items()))
 
     def finish_weight_update(self) -> None:
-        """Pack the layers again, and with them an output head tied to the embedding.
+        """Pack the layers again, and with them the output head.
 
-        The head is packed apart from the embedding, and the layerwise reload does not see it:
-        without this the new layers would be read out by the old head.
+        One that is tied to the embedding is packed apart from it, and the layerwise reload does not
+        see it: without this the new layers would be read out by the old head.
         """
-        from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
-
+        if self._packed is not None:
+            self._packed.pack()
+            return
         finalize_layerwise_reload(self.model, self.model_config)
-        head = getattr(self.model, "lm_head", None)
-        if head is not None and self.model_config.hf_config.tie_word_embeddings:
+        for head in output_heads(self.model):
             head.quant_method.process_weights_after_loading(head)
 
     def shutdown(self) -> None:
