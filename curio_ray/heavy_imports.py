@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+import importlib
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+RLLIB_SHELL = ("torch", "pandas", "gymnasium", "curio_ray.algorithm")
+"""The driver's largest imports: RLlib's own libraries, then RLlib with what wraps it here."""
 
 
 @contextmanager
@@ -22,3 +27,20 @@ def without_collections() -> Iterator[None]:
         gc.freeze()
         if enabled:
             gc.enable()
+
+
+def import_ahead(modules: Sequence[str]) -> threading.Thread:
+    """Begin to import modules in a thread, while this one waits for something else.
+
+    Whoever imports one of them before it is there waits for it. `ray.init` may run meanwhile: it
+    imports nothing that imports RLlib.
+    """
+
+    def work() -> None:
+        with without_collections():
+            for name in modules:
+                importlib.import_module(name)
+
+    thread = threading.Thread(target=work, name="import-ahead", daemon=True)
+    thread.start()
+    return thread

@@ -10,7 +10,7 @@ import ray
 
 from curio_ray.config import RunConfig
 from curio_ray.errors import CheckpointError
-from curio_ray.heavy_imports import without_collections
+from curio_ray.heavy_imports import RLLIB_SHELL, import_ahead
 from curio_ray.log_files import link_process_logs
 from curio_ray.placement.reservation import heard_by
 from curio_ray.process_memory import MemorySampler
@@ -42,6 +42,7 @@ def train(
         CurioError: something could not be started, hung, or could not be recovered.
     """
     started_at = psutil.Process().create_time()
+    import_ahead(RLLIB_SHELL)
     run.track()
     with MemorySampler() as memory:
         progress.phase("starting Ray")
@@ -127,9 +128,8 @@ def _build(config: RunConfig, progress: ProgressDisplay) -> Curio:
     with heard_by(progress.phase):
         started = start_run(config)
     try:
-        # Takes seconds, in which servers and learner are loading already
-        with without_collections():
-            from curio_ray.algorithm import Curio, CurioConfig
+        # By now imported ahead, or servers and learner load meanwhile
+        from curio_ray.algorithm import Curio, CurioConfig
 
         wrapped = CurioConfig.from_run_config(config)
     except BaseException:
