@@ -46,7 +46,9 @@ lint: $(READY)
 
 benchmarks: $(READY)
 	@for each in learner dialogues asynchronous weights start runners "against_trl --trl-environment .trl" \
-	    "against_trl --trl-environment .trl --asynchronous"; do \
+	    "against_trl --trl-environment .trl --asynchronous" \
+	    "against_trl --trl-environment .trl --one-by-one --iterations 2 --rounds 3" \
+	    "against_trl --trl-environment .trl --one-by-one --asynchronous --iterations 3 --rounds 3"; do \
 	    set -- $$each; \
 	    OMP_NUM_THREADS=1 $(VENV)/bin/python benchmarks/$$1.py "$${@:2}" \
 	        --output benchmarks/results.json || exit 1; \

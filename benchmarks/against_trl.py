@@ -122,6 +122,7 @@ def settings_of(config: RunConfig, options: argparse.Namespace) -> dict[str, Any
         # Where the project is not installed a task has no short name.
         "overrides": [*overrides(options), f"task.name={kind.__module__}:{kind.__name__}"],
         "threads": options.threads,
+        "one_by_one": options.one_by_one,
         "belief": reading(roles.user_model.server, task.user_model_prompt()),
         "verdicts": {
             user.id: reading(roles.reward_model.server, task.reward_model_prompt(user))
@@ -196,9 +197,12 @@ def show(ours: Measured, trl: Measured) -> None:
         console.print(parts)
 
 
-def ratio_of(pairs: list[tuple[float, float]], asynchronous: bool) -> Ratio:
+def ratio_of(
+    pairs: list[tuple[float, float]], asynchronous: bool, one_by_one: bool = False
+) -> Ratio:
     """Ours to TRL, in dialogues per second."""
-    name = "rollout_and_learning_to_trl" + ("_asynchronous" if asynchronous else "")
+    name = "rollout_and_learning_to_trl" + ("_one_by_one" if one_by_one else "")
+    name += "_asynchronous" if asynchronous else ""
     return summarise(name, [ours / trl for ours, trl in pairs], 4.0)
 
 
@@ -214,8 +218,11 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of either learner")
     parser.add_argument("--asynchronous", action="store_true", help="ours collects while it learns")
+    parser.add_argument(
+        "--one-by-one", action="store_true", help="TRL holds one dialogue after another"
+    )
     parser.add_argument("--output", type=Path, default=None)
     chosen = parser.parse_args()
     rates, first, second = measure(chosen)
     show(first, second)
-    report([ratio_of(rates, chosen.asynchronous)], chosen.output)
+    report([ratio_of(rates, chosen.asynchronous, chosen.one_by_one)], chosen.output)

@@ -65,10 +65,15 @@ class Steps(TrainerCallback):
 
 
 class Rollout:
-    """TRL's rollout function: a dialogue for each prompt, which names the user."""
+    """TRL's rollout function: a dialogue for each prompt, which names the user.
 
-    def __init__(self, dialogues: BatchedDialogues, users: Mapping[str, User]) -> None:
-        self._dialogues, self._users = dialogues, users
+    With `one_by_one` a dialogue begins when the one before is over.
+    """
+
+    def __init__(
+        self, dialogues: BatchedDialogues, users: Mapping[str, User], one_by_one: bool
+    ) -> None:
+        self._dialogues, self._users, self._one_by_one = dialogues, users, one_by_one
         counted = ("dialogues", "policy_turns", "policy_tokens", "context_tokens", "reward")
         self.counts = dict.fromkeys(counted, 0.0)
 
@@ -79,7 +84,9 @@ class Rollout:
             rows, _ = trainer._generate_single_turn(contexts, None, {}, 1)
             return [up_to_end(row, self._dialogues.ends) for row in rows]
 
-        held = self._dialogues.hold([self._users[each] for each in prompts], sample)
+        users = [self._users[each] for each in prompts]
+        groups = [[user] for user in users] if self._one_by_one else [users]
+        held = [each for group in groups for each in self._dialogues.hold(group, sample)]
         masks = [
             [int(turn.speaker == "policy") for turn in dialogue.turns for _ in turn.token_ids]
             for dialogue in held
@@ -113,7 +120,7 @@ def main(answers: Any) -> None:
     verdicts = {user: Reading(**each) for user, each in settings["verdicts"].items()}
     dialogues = BatchedDialogues(config, task, Reading(**settings["belief"]), verdicts)
     users = {user.id: user for user in task.users("train")}
-    rollout = Rollout(dialogues, users)
+    rollout = Rollout(dialogues, users, settings["one_by_one"])
     with tempfile.TemporaryDirectory() as folder:
         trainer = GRPOTrainer(
             model=locate_model(config.servers[config.roles.policy.server].model),

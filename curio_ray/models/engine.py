@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from curio_ray.models.requests import GenerateRequest, GenerateResult
 
-
 UpdateSeconds = dict[str, float]
 """Seconds of a weight update by phase: `start`, `update`, `finish`."""
 

@@ -297,3 +297,27 @@ def test_a_killed_server_fails_every_pending_request_by_name(running: Running) -
     for error in running.with_client(converse, "world"):
         assert isinstance(error, ServerError)
         assert "server 'world'" in str(error)
+
+
+class ForgetfulLearner(LearnerOfOneModel):
+    """Leaves one layer's weight out."""
+
+    def send_weights(self, version: int) -> dict[str, Any]:
+        kept = [
+            (name, parameter)
+            for name, parameter in self.model.named_parameters()
+            if name != "model.layers.1.mlp.down_proj.weight"
+        ]
+        return self.sender.send(kept, version)
+
+
+def test_an_update_without_a_layers_weight_names_it_and_nobody_samples_from_the_rest(
+    running: Running, changed: PreTrainedModel
+) -> None:
+    learner = ForgetfulLearner(changed)
+    weights = running.config.weights
+    setup_weight_transfer(learner, running.servers, "policy", weights)
+    with pytest.raises(ServerError, match=r"model\.layers\.1\.mlp\.down_proj\.weight"):
+        push_weights(learner, running.servers, "policy", 13, weights)
+    [answer] = running.ask([GenerateRequest(PROMPT, max_tokens=4)])
+    assert isinstance(answer, ServerError)

@@ -47,7 +47,8 @@ class PackedLayers:
 
     def load(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Load tensors under their Hugging Face names."""
-        self._loaded |= self._model.load_weights(iter(named_tensors)) or set()
+        model: Any = self._model
+        self._loaded |= model.load_weights(iter(named_tensors)) or set()
 
     def pack(self) -> None:
         """Pack every layer again, and with them the output head.
