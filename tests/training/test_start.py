@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from curio_ray.heavy_imports import without_collections
+from curio_ray.heavy_imports import import_ahead, without_collections
 
 MODULES = "import sys; import curio_ray.training; print(*sys.modules)"
 
@@ -46,4 +46,11 @@ def test_what_was_imported_is_not_looked_at_again() -> None:
 def test_garbage_is_collected_again_after_an_import_that_failed() -> None:
     with pytest.raises(ImportError), without_collections():
         raise ImportError
+    assert gc.isenabled()
+
+
+def test_a_module_imported_ahead_is_there_when_the_thread_ends() -> None:
+    sys.modules.pop("colorsys", None)
+    import_ahead(["colorsys"]).join()
+    assert "colorsys" in sys.modules
     assert gc.isenabled()
