@@ -13,6 +13,7 @@ short run of `curio train`.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import statistics
 import subprocess
 import sys
@@ -126,14 +127,18 @@ class Pair:
     def answers(self) -> list[GenerateResult]:
         """What the server says to some requests."""
         requests = [
-            (n, GenerateRequest([5 + n, *range(5, 45)], max_tokens=8, temperature=0.0))
+            GenerateRequest([5 + n, *range(5, 45)], max_tokens=8, temperature=0.0)
             for n in range(REQUESTS)
         ]
-        ray.get(self.server.submit.remote("benchmark", requests))
-        answers: dict[int, GenerateResult] = {}
-        while len(answers) < REQUESTS:
-            answers.update(ray.get(self.server.collect.remote("benchmark")))
-        return [answers[n] for n in range(REQUESTS)]
+
+        async def ask() -> list[GenerateResult]:
+            client = self.servers.client(self.name)
+            try:
+                return await asyncio.gather(*(client.generate(each, "") for each in requests))
+            finally:
+                await client.close()
+
+        return asyncio.run(ask())
 
     def close(self) -> None:
         """End both."""

@@ -1,41 +1,49 @@
-"""One replica as its client sees it: requests of a moment in one call, answers, its loss."""
+"""One replica as its client sees it: requests of a moment in one frame, answers, its loss."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import logging
-import uuid
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
+import msgspec
 from ray.exceptions import RayError, RayTaskError
 
 from curio_ray.errors import NotServingError, ReplicaLostError, ServerError
-from curio_ray.models.outbox import Answer
 from curio_ray.models.requests import GenerateRequest, GenerateResult
+from curio_ray.models.wire import (
+    LONGEST_BYTES,
+    Address,
+    Answer,
+    Answers,
+    Asks,
+    Frames,
+    framed,
+    notice_silence,
+)
 
 logger = logging.getLogger(__name__)
 
-BATCH_WINDOW_S = 0.002
+BATCH_WINDOW_S = 0.001
 
 
 class ReplicaLink:
     """The conversation of one client with one replica.
 
     A replica that is lost fails what it was asked with `ReplicaLostError`; the link then waits for
-    Ray to start it again elsewhere. What fails in another way fails for good.
+    Ray to start it again elsewhere, and connects anew. What fails in another way fails for good.
     """
 
     def __init__(self, server: str, replica: int, actor: Any) -> None:
         self._label = f"server '{server}' (replica {replica})"
         self._actor = actor
-        self._client_id = uuid.uuid4().hex
         self._numbers = itertools.count()
-        self._unsent: list[tuple[int, GenerateRequest]] = []
+        self._asks = Asks([], [])
         self._waiting: dict[int, asyncio.Future[GenerateResult]] = {}
-        self._polling: asyncio.Task[None] | None = None
-        self._submitting: set[asyncio.Task[None]] = set()
+        self._connection: _Connection | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._failure: ServerError | None = None
         self.returning: asyncio.Task[None] | None = None
 
@@ -45,77 +53,86 @@ class ReplicaLink:
         return self.returning is not None
 
     def send(self, request: GenerateRequest) -> tuple[int, asyncio.Future[GenerateResult]]:
-        """Queue a request for the next batch; returns its number and its future answer."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[GenerateResult] = loop.create_future()
+        """Queue a request for the next frame; returns its number and its future answer."""
+        answer: asyncio.Future[GenerateResult] = asyncio.get_running_loop().create_future()
         number = next(self._numbers)
         if self._failure is not None:
             answer.set_exception(self._failure)
             return number, answer
         self._waiting[number] = answer
-        if not self._unsent:
-            task = loop.create_task(self._fail_with(self._submit))
-            self._submitting.add(task)
-            task.add_done_callback(self._submitting.discard)
-        self._unsent.append((number, request))
+        self._flush_soon()
+        self._asks.requests.append((number, request))
         return number, answer
 
     def drop(self, number: int) -> None:
         """Stop waiting for a request, and abort it where it is unanswered."""
         if self._waiting.pop(number, None) is not None and self._failure is None:
-            self._actor.cancel.remote(self._client_id, [number])
+            self._flush_soon()
+            self._asks.cancelled.append(number)
 
     async def close(self) -> None:
-        """End the poll; every request still waiting fails."""
-        tasks = [*self._submitting]
-        tasks += [task for task in (self._polling, self.returning) if task is not None]
+        """End the connection; every request still waiting fails."""
+        tasks = [task for task in (self._connecting, self.returning) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._failure is None:
-            self._actor.forget.remote(self._client_id)
-            self._fail(ServerError(f"the client of {self._label} was closed"))
+        self._fail(ServerError(f"the client of {self._label} was closed"))
+        self._disconnect()
 
-    async def _submit(self) -> None:
-        """Send the requests of a moment."""
-        await asyncio.sleep(BATCH_WINDOW_S)
-        batch, self._unsent = self._unsent, []
-        batch = [(number, request) for number, request in batch if number in self._waiting]
-        if not batch or self._failure is not None or self.lost:
+    def _flush_soon(self) -> None:
+        if self._asks.requests or self._asks.cancelled:
             return
-        submitted = self._actor.submit.remote(self._client_id, batch)
-        if self._polling is None or self._polling.done():
-            self._polling = asyncio.create_task(self._fail_with(self._poll))
-        await submitted
+        loop = asyncio.get_running_loop()
+        if self._connection is not None:
+            loop.call_later(BATCH_WINDOW_S, self._flush)
+        elif self._connecting is None:
+            self._connecting = loop.create_task(self._connect())
 
-    async def _poll(self) -> None:
-        """Collect answers while any is awaited."""
-        while self._waiting:
-            for number, answer in await self._actor.collect.remote(self._client_id):
-                self._resolve(number, answer)
-
-    async def _fail_with(self, conversation: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Whatever ends the conversation with the replica fails every request, with the reason."""
+    def _flush(self) -> None:
+        """Send the requests of a moment."""
+        if self._connection is None:
+            return
+        asks, self._asks = self._asks, Asks([], [])
+        asks.requests = [each for each in asks.requests if each[0] in self._waiting]
+        if not asks.requests and not asks.cancelled:
+            return
         try:
-            await conversation()
+            self._connection.send(asks)
+        except (TypeError, ValueError, OverflowError) as error:
+            failure = ServerError(f"{self._label}: a request cannot be serialized ({error})")
+            for number, _ in asks.requests:
+                self._resolve(number, failure)
+
+    async def _connect(self) -> None:
+        """Connect, and send what has been asked for meanwhile."""
+        try:
+            address: Address = await self._actor.address.remote()
+            _, self._connection = await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(address.password, self._receive, self._lose),
+                address.host,
+                address.port,
+            )
         except Exception as error:  # noqa: BLE001 (handed to whoever awaits an answer)
             if is_loss(error):
                 self._lose(error)
             else:
                 self._fail(self._explain(ServerError, error))
+        finally:
+            self._connecting = None
+        self._flush()
+
+    def _receive(self, answers: Answers) -> None:
+        for number, answer in answers:
+            self._resolve(number, ServerError(answer) if isinstance(answer, str) else answer)
 
     def _lose(self, error: Exception) -> None:
         """Fail what was asked, and begin to wait for the replica's return."""
+        self._disconnect()
         self._fail_waiting(self._explain(ReplicaLostError, error))
-        if self.lost:
+        if self.lost or self._failure is not None:
             return
         logger.warning("%s was lost; its requests go to others", self._label)
-        if self._polling is not None and self._polling is not asyncio.current_task():
-            self._polling.cancel()
-        self._polling, self._unsent = None, []
-        # A process that was only out of reach would still have answers for the old name.
-        self._client_id = uuid.uuid4().hex
-        self.returning = asyncio.create_task(self._return())
+        self.returning = asyncio.get_running_loop().create_task(self._return())
 
     async def _return(self) -> None:
         """Wait until the replica serves, in whichever process Ray has started it."""
@@ -126,6 +143,12 @@ class ReplicaLink:
         finally:
             self.returning = None
 
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        self._asks = Asks([], [])
+        if connection is not None:
+            connection.end()
+
     def _explain(self, kind: type[ServerError], error: Exception) -> ServerError:
         failure = kind(
             f"{self._label} {_what_happened(error)}; its log is in the run's Ray session folder"
@@ -133,36 +156,77 @@ class ReplicaLink:
         failure.__cause__ = error
         return failure
 
-    def _resolve(self, number: int, answer: Answer) -> None:
+    def _resolve(self, number: int, answer: GenerateResult | ServerError) -> None:
         future = self._waiting.pop(number, None)
         if future is None or future.done():
             return
-        if isinstance(answer, GenerateResult):
-            future.set_result(answer)
+        if isinstance(answer, ServerError):
+            future.set_exception(answer)
         else:
-            future.set_exception(ServerError(answer))
+            future.set_result(answer)
 
     def _fail(self, failure: ServerError) -> None:
         self._failure = self._failure or failure
         self._fail_waiting(failure)
 
     def _fail_waiting(self, failure: ServerError) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            if not future.done():
-                future.set_exception(failure)
+        for number in list(self._waiting):
+            self._resolve(number, failure)
+
+
+class _Connection(asyncio.Protocol):
+    """The bytes between a link and its replica; says once when the other end is gone."""
+
+    def __init__(
+        self,
+        password: str,
+        receive: Callable[[Answers], None],
+        lose: Callable[[Exception], None],
+    ) -> None:
+        self._password = password
+        self._receive = receive
+        self._lose = lose
+        self._ended = False
+        self._frames = Frames(LONGEST_BYTES)
+        self._encoder = msgspec.msgpack.Encoder()
+        self._answers = msgspec.msgpack.Decoder(list[tuple[int, Answer]])
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with the password."""
+        self._transport = cast(asyncio.Transport, transport)
+        notice_silence(self._transport)
+        self._transport.write(framed(self._password.encode()))
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on the answers that have arrived in full."""
+        for each in self._frames.feed(data):
+            self._receive(self._answers.decode(each))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Report it, unless it was this end that wanted it."""
+        if not self._ended:
+            self._lose(error or ConnectionResetError("the connection was closed"))
+
+    def send(self, asks: Asks) -> None:
+        """Send requests and cancellations."""
+        self._transport.write(framed(self._encoder.encode(asks)))
+
+    def end(self) -> None:
+        """Close the connection."""
+        self._ended = True
+        self._transport.close()
 
 
 def is_loss(error: Exception) -> bool:
-    """Whether a call failed since its replica's process is gone, or has not taken up service."""
+    """Whether something failed since its replica is gone, or has not taken up service."""
     if isinstance(error, RayTaskError):
         return isinstance(error.cause, NotServingError)
-    return isinstance(error, RayError)
+    return isinstance(error, (RayError, OSError))
 
 
 def _what_happened(error: Exception) -> str:
     cause = error.cause if isinstance(error, RayTaskError) else error
-    gone = cause is error and isinstance(error, RayError)
+    gone = cause is error and isinstance(error, (RayError, OSError))
     what = "died or became unreachable" if gone else "failed"
     lines = str(cause).strip().splitlines()
     return f"{what} ({lines[0] if lines else type(cause).__name__})"

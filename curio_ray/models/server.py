@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import partial
@@ -16,23 +16,22 @@ import ray
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import NotServingError, ServerError
 from curio_ray.models.engine import Engine, UpdateSeconds
-from curio_ray.models.outbox import Answer, Outbox
+from curio_ray.models.listener import Listener
 from curio_ray.models.requests import GenerateRequest, GenerateResult
 from curio_ray.models.vllm_arguments import engine_arguments, refusal, set_process_environment
+from curio_ray.models.wire import Address
 from curio_ray.tracking.exported import Exporter
 
 if TYPE_CHECKING:
     from curio_ray.models.weight_transfer.arrays import WeightBucket
 
-COLLECT_WAIT_S = 10.0
-
 
 class ModelServer:
     """Answers generation requests and takes new weights; used as an asynchronous Ray actor.
 
-    Clients `submit` requests, which returns at once, and `collect` the answers as they finish.
-    Where Ray starts a lost replica anew, `ready` loads its model again. One whose weights change
-    then serves only after its next weight update, the others at once.
+    Clients connect to its `address` and send their requests there. Where Ray starts a lost replica
+    anew, `ready` loads its model again. One whose weights change then serves only after its next
+    weight update, the others at once.
     """
 
     def __init__(
@@ -48,8 +47,6 @@ class ModelServer:
         self.name = name
         self.config = config
         self.replica = replica
-        self._outboxes: dict[str, Outbox] = {}
-        self._running: dict[tuple[str, int], asyncio.Future[GenerateResult]] = {}
         self._transfer_backend = transfer_backend
         self._seed = seed
         self._started_engine: Engine | None = None
@@ -60,6 +57,9 @@ class ModelServer:
         self._start_seconds = 0.0
         self._version = 0
         self._exporter = Exporter(run, "server", server=name, replica=str(replica))
+        self._listener = Listener(
+            self._generate, partial(self._exporter.set, "curio_server_requests")
+        )
 
     async def ready(self) -> dict[str, Any]:
         """Wait until the engine has started; the first call starts it.
@@ -105,6 +105,7 @@ class ModelServer:
         self._was_lost = True
         if self._transfer_backend is not None:
             self._serving.clear()
+            self._listener.disconnect()
         return await self.ready()
 
     async def serving(self) -> None:
@@ -125,38 +126,16 @@ class ModelServer:
         self._refuse_while_behind()
         await asyncio.Event().wait()
 
-    async def submit(self, client_id: str, batch: Sequence[tuple[int, GenerateRequest]]) -> None:
-        """Take requests; each answer, or the text of its error, goes to the client's outbox."""
-        self._refuse_while_behind()
-        outbox = self._outbox(client_id)
-        for request_id, request in batch:
-            refused = refusal(self.name, self.config, self._engine.vocabulary_size, request)
-            if refused is not None:
-                outbox.put(request_id, refused)
-                continue
-            answer = asyncio.ensure_future(self._engine.generate(request))
-            self._running[client_id, request_id] = answer
-            answer.add_done_callback(partial(self._finish, client_id, request_id))
-        self._exporter.set("curio_server_requests", len(self._running))
+    async def address(self) -> Address:
+        """Where clients send their requests.
 
-    async def collect(self, client_id: str) -> list[tuple[int, Answer]]:
-        """Everything finished for this client, as soon as there is anything.
-
-        Returns an empty list after `COLLECT_WAIT_S` seconds without an answer.
+        Raises:
+            ServerError: the engine has not started.
+            NotServingError: it was lost and does not serve yet.
         """
-        return await self._outbox(client_id).take(COLLECT_WAIT_S)
-
-    async def cancel(self, client_id: str, request_ids: Sequence[int]) -> None:
-        """Abort requests that their client no longer waits for."""
-        for request_id in request_ids:
-            answer = self._running.get((client_id, request_id))
-            if answer is not None:
-                answer.cancel()
-
-    async def forget(self, client_id: str) -> None:
-        """Abort everything of a client that goes away."""
-        await self.cancel(client_id, [number for who, number in self._running if who == client_id])
-        self._outboxes.pop(client_id, None)
+        self._refuse_while_behind()
+        assert self._engine is not None
+        return await self._listener.address()
 
     async def init_weight_transfer(self, info: dict[str, Any]) -> None:
         """Connect to the sender of weights."""
@@ -195,7 +174,7 @@ class ModelServer:
             "server": self.name,
             "replica": self.replica,
             "weight_version": self._version,
-            "unfinished_requests": len(self._running),
+            "unfinished_requests": self._listener.unanswered,
             **totals,
         }
 
@@ -219,19 +198,13 @@ class ModelServer:
         self._version = version
         self._serving.set()
 
-    def _outbox(self, client_id: str) -> Outbox:
-        return self._outboxes.setdefault(client_id, Outbox())
-
-    def _finish(
-        self, client_id: str, request_id: int, answer: asyncio.Future[GenerateResult]
-    ) -> None:
-        del self._running[client_id, request_id]
-        self._exporter.set("curio_server_requests", len(self._running))
-        outbox = self._outboxes.get(client_id)
-        if answer.cancelled() or outbox is None:
-            return
-        error = answer.exception()
-        outbox.put(request_id, answer.result() if error is None else str(error))
+    def _generate(self, request: GenerateRequest) -> Awaitable[GenerateResult]:
+        refused = refusal(self.name, self.config, self._engine.vocabulary_size, request)
+        if refused is None:
+            return self._engine.generate(request)
+        answer: asyncio.Future[GenerateResult] = asyncio.get_running_loop().create_future()
+        answer.set_exception(ServerError(refused))
+        return answer
 
 
 def _make_engine(name: str, config: ServerConfig, arguments: dict[str, Any]) -> Engine:

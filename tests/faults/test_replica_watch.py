@@ -37,7 +37,7 @@ def test_it_ends_the_run_with_an_error_that_names_it(nodes: TwoNodes) -> None:
         .options(num_cpus=1, max_restarts=-1, label_selector=SPOT)
         .remote("world", ServerConfig(model="pocket:world"), replica=3)
     )
-    ray.get(actor.cancel.remote("nobody", []))
+    ray.get(actor.__ray_ready__.remote())
     watch = ReplicaWatch([Replica("world", 3, actor, None)], DEADLINE_S)
     assert watch.present("world") == [actor]
     nodes.lose_spot_node()

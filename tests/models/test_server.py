@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +22,7 @@ from curio_ray.errors import DeadlineError, ServerError
 from curio_ray.models.client import ServerClient
 from curio_ray.models.requests import GenerateRequest, GenerateResult
 from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
+from curio_ray.models.wire import Address, framed
 
 PROMPT = [int(i) for i in torch.arange(70) * 7 % 50 + 5]
 
@@ -156,6 +161,42 @@ def test_more_seeded_prompt_tokens_than_a_step_holds_are_all_served(running: Run
     requests = [GenerateRequest([n + 5] * (limit - 2), max_tokens=2, seed=n) for n in range(20)]
     answers = running.ask(requests)
     assert [len(answer.token_ids) for answer in answers] == [2] * 20
+
+
+def test_a_request_that_cannot_be_sent_fails_alone_with_the_reason(running: Running) -> None:
+    async def converse(client: ServerClient) -> list[GenerateResult | BaseException]:
+        unsent = client.generate(GenerateRequest([threading.Lock()]), "a")  # type: ignore[list-item]
+        refused = await asyncio.gather(unsent, return_exceptions=True)
+        return [*refused, await client.generate(GenerateRequest(PROMPT, max_tokens=2), "a")]
+
+    refused, served = running.with_client(converse)
+    assert isinstance(served, GenerateResult)
+    with pytest.raises(ServerError, match=r"server 'policy' .* cannot be serialized"):
+        raise refused
+
+
+def test_a_client_that_goes_away_takes_its_requests_with_it(running: Running) -> None:
+    async def converse(client: ServerClient) -> None:
+        long = [client.generate(GenerateRequest(PROMPT, max_tokens=400), "a") for _ in range(8)]
+        calls = [asyncio.ensure_future(each) for each in long]
+        await client.generate(GenerateRequest(PROMPT, max_tokens=2), "a")
+        assert sum(each["unfinished_requests"] for each in policy_statistics(running)) == 8
+        await client.close()
+        assert all(isinstance(each.exception(), ServerError) for each in calls)
+
+    running.with_client(converse)
+    deadline = time.monotonic() + 10
+    while any(each["unfinished_requests"] for each in policy_statistics(running)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_stranger_who_does_not_know_the_password_is_sent_away(running: Running) -> None:
+    address: Address = ray.get(running.servers.replicas("policy")[0].address.remote())
+    with socket.create_connection((address.host, address.port), timeout=10) as connection:
+        connection.sendall(framed(b"0" * len(address.password)))
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
 
 
 def test_a_request_past_its_deadline_names_the_server(running: Running) -> None:
