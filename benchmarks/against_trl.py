@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ import ray
 from ratios import Ratio, in_turn, report, summarise
 from rich.console import Console
 from rich.table import Table
+from spoken_lengths import long_talk_overrides, write_longer_models
+from spoken_server import SpokenServer
 from trl_process import Round, TrlProcess, environment_python
 
 from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.config import RunConfig, load_config
+from curio_ray.models import launch
 from curio_ray.models.chat import ChatFormat
 from curio_ray.models.reading import ReadingFormat
 from curio_ray.ray_session import connect_to_ray
@@ -103,7 +107,9 @@ def processor_seconds(processes: list[psutil.Process]) -> float:
     return sum(each.user + each.system for each in times)
 
 
-def settings_of(config: RunConfig, options: argparse.Namespace) -> dict[str, Any]:
+def settings_of(
+    config: RunConfig, changes: Sequence[str], options: argparse.Namespace
+) -> dict[str, Any]:
     """What TRL's process must know; the readings, because they cannot be made without Ray."""
     task, roles = make_task(config.task, config.seed), config.roles
     kind = type(task)
@@ -120,9 +126,10 @@ def settings_of(config: RunConfig, options: argparse.Namespace) -> dict[str, Any
     return {
         "config": str(options.config),
         # Where the project is not installed a task has no short name.
-        "overrides": [*overrides(options), f"task.name={kind.__module__}:{kind.__name__}"],
+        "overrides": [*changes, f"task.name={kind.__module__}:{kind.__name__}"],
         "threads": options.threads,
         "one_by_one": options.one_by_one,
+        "long_talk": options.long_talk,
         "belief": reading(roles.user_model.server, task.user_model_prompt()),
         "verdicts": {
             user.id: reading(roles.reward_model.server, task.reward_model_prompt(user))
@@ -152,12 +159,23 @@ def overrides(options: argparse.Namespace) -> tuple[str, ...]:
 
 def measure(options: argparse.Namespace) -> tuple[list[tuple[float, float]], Measured, Measured]:
     """Pairs of rates, and both sides with their rounds."""
-    config = load_config(options.config, overrides(options))
+    with tempfile.TemporaryDirectory() as folder:
+        changes = overrides(options)
+        if options.long_talk:
+            models = write_longer_models(Path(folder))
+            changes = (*changes, *long_talk_overrides(models), "task.name=spoken_lengths:LongTalk")
+            launch.ModelServer = SpokenServer  # type: ignore[misc]
+        return _measure(load_config(options.config, changes), changes, options)
+
+
+def _measure(
+    config: RunConfig, changes: Sequence[str], options: argparse.Namespace
+) -> tuple[list[tuple[float, float]], Measured, Measured]:
     python = environment_python(options.trl_environment)
     ours = Ours(config)
     try:
         our_processes = psutil.Process().children(recursive=True)
-        trl = TrlProcess(python, settings_of(config, options))
+        trl = TrlProcess(python, settings_of(config, changes, options))
         try:
             ours.run(options.warm_up)
             trl.run(options.warm_up)
@@ -197,12 +215,11 @@ def show(ours: Measured, trl: Measured) -> None:
         console.print(parts)
 
 
-def ratio_of(
-    pairs: list[tuple[float, float]], asynchronous: bool, one_by_one: bool = False
-) -> Ratio:
+def ratio_of(pairs: list[tuple[float, float]], options: argparse.Namespace) -> Ratio:
     """Ours to TRL, in dialogues per second."""
-    name = "rollout_and_learning_to_trl" + ("_one_by_one" if one_by_one else "")
-    name += "_asynchronous" if asynchronous else ""
+    name = "rollout_and_learning_to_trl"
+    for way in ("long_talk", "one_by_one", "asynchronous"):
+        name += f"_{way}" if getattr(options, way) else ""
     return summarise(name, [ours / trl for ours, trl in pairs], 4.0)
 
 
@@ -221,8 +238,11 @@ if __name__ == "__main__":
     parser.add_argument(
         "--one-by-one", action="store_true", help="TRL holds one dialogue after another"
     )
+    parser.add_argument(
+        "--long-talk", action="store_true", help="utterances as long as in real conversations"
+    )
     parser.add_argument("--output", type=Path, default=None)
     chosen = parser.parse_args()
     rates, first, second = measure(chosen)
     show(first, second)
-    report([ratio_of(rates, chosen.asynchronous, chosen.one_by_one)], chosen.output)
+    report([ratio_of(rates, chosen)], chosen.output)

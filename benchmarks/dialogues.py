@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ray
-from held_dialogues import World, close
+from held_dialogues import MeasuredSpokenServer, World, close
 from lockstep import lockstep_on_pocket_world, measure_spread
 from ratios import Ratio, in_turn, report, summarise
-from spoken_lengths import CONTEXT, LongTalk, write_longer_models
+from spoken_lengths import LongTalk, long_talk_overrides, write_longer_models
 
 from curio_ray.config import load_config
 from curio_ray.dialogue import Turn
@@ -165,19 +165,10 @@ def measure_long_talk(options: argparse.Namespace) -> list[Ratio]:
     """The ratio on dialogues with real conversations' lengths."""
     with tempfile.TemporaryDirectory() as folder:
         models = write_longer_models(Path(folder))
-        config = load_config(
-            POCKET,
-            (
-                "rewards.task.source=reward_model",
-                "roles.environment.temperature=1.0",
-                *(
-                    f"servers.{name}.{field}"
-                    for name, path in models.items()
-                    for field in (f"model={path}", f"max_model_len={CONTEXT}", "kv_cache_gib=0.75")
-                ),
-            ),
-        )
-        world = World(config, LongTalk(config.seed, **config.task.options))
+        overrides = ("rewards.task.source=reward_model", *long_talk_overrides(models))
+        config = load_config(POCKET, overrides)
+        task = LongTalk(config.seed, **config.task.options)
+        world = World(config, task, MeasuredSpokenServer)
         ratios = measure_spread(world, options.in_flight, options.in_flight // 2, options.rounds)
         world.end()
         return ratios

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from spoken_server import SpokenServer
 
 from curio_ray.config import RunConfig
 from curio_ray.config.servers import ServerConfig
@@ -42,6 +43,10 @@ class MeasuredServer(ModelServer):
         await engine._between_steps(engine._engine.reset_prefix_cache)
 
 
+class MeasuredSpokenServer(MeasuredServer, SpokenServer):
+    """The same, with utterances as long as in real conversations."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What the engines did: seconds in steps by server, and prompt tokens read, cached ones not."""
@@ -71,11 +76,13 @@ class World:
     `scorer` is a second server with the world's model, which keeps no prefix cache.
     """
 
-    def __init__(self, config: RunConfig, task: Task) -> None:
+    def __init__(
+        self, config: RunConfig, task: Task, server: type[MeasuredServer] = MeasuredServer
+    ) -> None:
         self.config = config
         self.task = task
         self.formats = RoleFormats(config.roles, config.servers, self.task)
-        actor = ray.remote(MeasuredServer)
+        actor = ray.remote(server)
         self.servers = {
             name: actor.options(num_cpus=0).remote(name, config.servers[of], caching)
             for name, of, caching in SERVERS

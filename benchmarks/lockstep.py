@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from held_dialogues import Work, World, close
 from ratios import Ratio, in_turn, summarise
-from spoken_lengths import STUDENT, TEACHER, TalkedLengths
 
 from curio_ray.models.client import ServerClient
 from curio_ray.models.requests import GenerateRequest, GenerateResult
@@ -107,14 +105,6 @@ def lockstep_on_pocket_world(world: World, count: int, in_flight: int) -> float:
     return world.run(work)
 
 
-def with_spoken_lengths(clients: dict[str, Any]) -> dict[str, Any]:
-    """Clients of class `TalkedLengths` with each speaker's lengths, at the first turn."""
-    for name, client in clients.items():
-        client.lengths = TEACHER if name == "policy" else STUDENT
-        client.turns = Counter()
-    return clients
-
-
 def spread_ours(world: World, count: int, in_flight: int) -> tuple[float, float]:
     """Dialogues with real conversations' lengths, as the project holds them.
 
@@ -122,7 +112,7 @@ def spread_ours(world: World, count: int, in_flight: int) -> tuple[float, float]
     """
 
     async def work() -> tuple[float, float]:
-        clients = with_spoken_lengths(world.clients(TalkedLengths))
+        clients = world.clients()
         roles = world.roles(clients)
         batch, seconds = await world.hold(roles, world.assignments(count), in_flight)
         await close(clients)
@@ -139,7 +129,7 @@ def spread_lockstep(world: World, count: int, in_flight: int, caching: bool = Fa
     """
 
     async def work() -> float:
-        clients = with_spoken_lengths(world.clients(TalkedLengths))
+        clients = world.clients()
         roles = world.roles(stepped_clients(clients, readings_first=True, caching=caching))
         total = 0.0
         for first in range(0, count, in_flight):

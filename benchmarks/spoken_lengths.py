@@ -3,7 +3,7 @@
 Fitted to 700 conversations of the Education Dialogue dataset (Shani et al. 2024, arXiv 2405.14655),
 counted in tokens of SmolLM2's tokenizer: a log-normal for the utterances of either speaker and a
 normal for the number of exchanges. Models of the pocket models' shape with random weights and
-longer positions say nothing of sense; each request is told how many tokens to sample.
+longer positions say nothing of sense; how many tokens they sample follows from a request's seed.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import zlib
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +20,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from curio_ray.dialogue import Turn
-from curio_ray.models.client import ServerClient
 from curio_ray.models.locate import locate_model
-from curio_ray.models.requests import GenerateRequest, GenerateResult
 from curio_ray.tasks.exercise import ExerciseTask
 
 CONTEXT = 1024
@@ -38,33 +34,18 @@ class Lengths:
     log_deviation: float
     longest: int
 
-    def draw(self, *key: int) -> int:
-        """The same length for the same key."""
-        drawn = np.random.default_rng(key).lognormal(math.log(self.median), self.log_deviation)
+    def draw(self, seed: int) -> int:
+        """The same length for the same seed."""
+        drawn = np.random.default_rng(seed).lognormal(math.log(self.median), self.log_deviation)
         return min(self.longest, max(1, round(drawn)))
 
 
 # Teacher: 5,500 utterances, mean 18.9 tokens. Student: 5,025, mean 10.6.
 TEACHER = Lengths(median=17.1, log_deviation=0.48, longest=66)
 STUDENT = Lengths(median=9.1, log_deviation=0.60, longest=48)
+BY_SERVER = {"policy": TEACHER, "world": STUDENT}
 EXCHANGES_MEAN, EXCHANGES_DEVIATION = 7.5, 1.1
 FEWEST_EXCHANGES, MOST_EXCHANGES = 4, 15
-
-
-class TalkedLengths(ServerClient):
-    """The real client; what is sampled has the drawn length and no stop token ends it."""
-
-    lengths: Lengths
-    turns: Counter[str]
-
-    async def generate(self, request: GenerateRequest, routing_key: str) -> GenerateResult:
-        """Answer one request; the length depends on the dialogue and the turn alone."""
-        if request.label_ids is None:
-            turn = self.turns[routing_key]
-            self.turns[routing_key] += 1
-            length = self.lengths.draw(zlib.crc32(routing_key.encode()), turn)
-            request = replace(request, max_tokens=length, stop_token_ids=())
-        return await super().generate(request, routing_key)
 
 
 class LongTalk(ExerciseTask):
@@ -82,6 +63,18 @@ class LongTalk(ExerciseTask):
         generator = np.random.default_rng(spoken[:FEWEST_EXCHANGES])
         drawn = round(generator.normal(EXCHANGES_MEAN, EXCHANGES_DEVIATION))
         return len(spoken) >= drawn
+
+
+def long_talk_overrides(models: Mapping[str, Path]) -> tuple[str, ...]:
+    """What a config of the pocket world must change for these models."""
+    return (
+        "roles.environment.temperature=1.0",
+        *(
+            f"servers.{name}.{field}"
+            for name, path in models.items()
+            for field in (f"model={path}", f"max_model_len={CONTEXT}", "kv_cache_gib=0.75")
+        ),
+    )
 
 
 def write_longer_models(folder: Path) -> dict[str, Path]:

@@ -45,7 +45,7 @@ class TrlProcess:
             env={
                 **os.environ,
                 "OMP_NUM_THREADS": str(settings["threads"]),
-                "PYTHONPATH": str(ROOT),
+                "PYTHONPATH": f"{ROOT}:{ROOT / 'benchmarks'}",
                 "TRL_EXPERIMENTAL_SILENCE": "1",
             },
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from spoken_lengths import Lengths
 from transformers import AutoModelForCausalLM
 
 from curio_ray.config import RunConfig
@@ -23,6 +25,9 @@ from curio_ray.rewards.streams import (
 )
 from curio_ray.tasks.base import Message, Task
 
+NEVER = 2**30
+"""An end mark that no vocabulary has."""
+
 Sample = Callable[[list[list[int]]], list[list[int]]]
 
 
@@ -34,6 +39,28 @@ class Reading:
     start_ids: list[int]
     question_ids: list[int]
     label_ids: list[int]
+
+
+class Endings:
+    """Where the utterances of a speaker end: at an end mark, or at a drawn length.
+
+    `most` is the limit of their tokens where no lengths are drawn.
+    """
+
+    def __init__(self, ends: list[int], most: int, lengths: Lengths | None) -> None:
+        self.ends = [NEVER] if lengths else ends
+        self._most, self._lengths = most, lengths
+        self._seeds = itertools.count()
+
+    def limits(self, count: int) -> list[int]:
+        """How many tokens each of the next utterances may have."""
+        if self._lengths is None:
+            return [self._most] * count
+        return [self._lengths.draw(next(self._seeds)) for _ in range(count)]
+
+    def cut(self, rows: list[list[int]], limits: list[int]) -> list[list[int]]:
+        """What each speaker said of what was generated."""
+        return [up_to_end(row[:limit], self.ends) for row, limit in zip(rows, limits, strict=True)]
 
 
 @dataclass(slots=True)
@@ -77,21 +104,21 @@ class FrozenModel:
 
     @torch.inference_mode()
     def reply(
-        self, contexts: list[list[int]], max_tokens: int, temperature: float
+        self, contexts: list[list[int]], endings: Endings, temperature: float
     ) -> list[list[int]]:
-        """Continue each context up to and with its end mark."""
+        """Continue each context up to its end."""
         ids, mask = self._padded_left(contexts)
-        ends = list(self.chat.stop_token_ids)
+        limits = endings.limits(len(contexts))
         sampling = {"do_sample": True, "temperature": temperature, "top_k": 0}
         generated = self._network.generate(
             input_ids=ids,
             attention_mask=mask,
-            max_new_tokens=max_tokens,
-            eos_token_id=ends,
+            max_new_tokens=max(limits),
+            eos_token_id=endings.ends,
             pad_token_id=self._pad,
             **(sampling if temperature else {"do_sample": False}),
         )
-        return [up_to_end(row, ends) for row in generated[:, ids.shape[1] :].tolist()]
+        return endings.cut(generated[:, ids.shape[1] :].tolist(), limits)
 
     @torch.inference_mode()
     def label_chances(self, prompts: list[list[int]], labels: list[list[int]]) -> np.ndarray:
@@ -111,20 +138,32 @@ class FrozenModel:
 
 
 class BatchedDialogues:
-    """Holds a batch of dialogues; `verdicts` are what the judge is asked, by the user's id."""
+    """Holds a batch of dialogues; `verdicts` are what the judge is asked, by the user's id.
+
+    `speakers` are the lengths of the policy's and of the user's utterances where they are drawn.
+    """
 
     def __init__(
-        self, config: RunConfig, task: Task, belief: Reading, verdicts: Mapping[str, Reading]
+        self,
+        config: RunConfig,
+        task: Task,
+        belief: Reading,
+        verdicts: Mapping[str, Reading],
+        speakers: tuple[Lengths | None, Lengths | None],
     ) -> None:
         self._config, self._task = config, task
         self._belief, self._verdicts = belief, verdicts
         roles = config.roles
         self._policy = ChatFormat.load(config.servers[roles.policy.server].model)
-        self.ends = list(self._policy.stop_token_ids)
         frozen = (roles.environment, roles.user_model, roles.reward_model)
         names = [config.servers[role.server].model for role in frozen]
         models = {name: FrozenModel(name) for name in set(names)}
         self._environment, self._user_model, self._judge = (models[name] for name in names)
+        policy, user = (roles.policy, self._policy), (roles.environment, self._environment.chat)
+        self.policy_endings, self._user_endings = (
+            Endings(list(chat.stop_token_ids), role.max_tokens, lengths)
+            for (role, chat), lengths in zip((policy, user), speakers, strict=True)
+        )
         self.seconds = Seconds()
 
     def hold(self, users: Sequence[User], sample: Sample) -> list[Dialogue]:
@@ -173,7 +212,7 @@ class BatchedDialogues:
                 messages = [persona, opening, Message("user", said)]
                 each.persona_context = chat.open(messages)
         replies = self._environment.reply(
-            [each.persona_context for each in active], role.max_tokens, role.temperature
+            [each.persona_context for each in active], self._user_endings, role.temperature
         )
         for each, ids in zip(active, replies, strict=True):
             text = chat.decode(ids)

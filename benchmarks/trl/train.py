@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from dialogues import BatchedDialogues, Reading, up_to_end
+from dialogues import BatchedDialogues, Reading
+from spoken_lengths import STUDENT, TEACHER
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -81,8 +82,11 @@ class Rollout:
         """Hold the dialogues with the trainer's own way of generating."""
 
         def sample(contexts: list[list[int]]) -> list[list[int]]:
+            endings = self._dialogues.policy_endings
+            limits = endings.limits(len(contexts))
+            trainer.generation_config.max_new_tokens = max(limits)
             rows, _ = trainer._generate_single_turn(contexts, None, {}, 1)
-            return [up_to_end(row, self._dialogues.ends) for row in rows]
+            return endings.cut(rows, limits)
 
         users = [self._users[each] for each in prompts]
         groups = [[user] for user in users] if self._one_by_one else [users]
@@ -118,7 +122,8 @@ def main(answers: Any) -> None:
     config = load_config(settings["config"], settings["overrides"])
     task = make_task(config.task, config.seed)
     verdicts = {user: Reading(**each) for user, each in settings["verdicts"].items()}
-    dialogues = BatchedDialogues(config, task, Reading(**settings["belief"]), verdicts)
+    speakers = (TEACHER, STUDENT) if settings["long_talk"] else (None, None)
+    dialogues = BatchedDialogues(config, task, Reading(**settings["belief"]), verdicts, speakers)
     users = {user.id: user for user in task.users("train")}
     rollout = Rollout(dialogues, users, settings["one_by_one"])
     with tempfile.TemporaryDirectory() as folder:
@@ -127,12 +132,13 @@ def main(answers: Any) -> None:
             reward_funcs=[earned],
             args=GRPOConfig(
                 output_dir=folder,
-                generation_kwargs={"eos_token_id": dialogues.ends},
+                generation_kwargs={"eos_token_id": dialogues.policy_endings.ends},
                 **arguments(config),
             ),
             train_dataset=Dataset.from_dict({"prompt": list(users)}),
             rollout_func=rollout,
         )
+        trainer.eos_token_ids = dialogues.policy_endings.ends
         trainer.add_callback(Steps(dialogues, rollout.counts, answers))
         trainer.train()
 

@@ -42,12 +42,14 @@ class BucketWriter:
     """Copies tensors, of main memory or of a GPU, into buckets.
 
     The memory of a bucket is used again for the next one: memory that is new must be cleared by
-    the operating system first, which takes longer than the copy.
+    the operating system first, which takes longer than the copy. So are the tensors that lie in it,
+    for small ones take longer to make than to fill.
     """
 
     def __init__(self, limit_bytes: int = BUCKET_BYTES) -> None:
         self._limit = limit_bytes
-        self._memory = np.empty(limit_bytes, np.uint8)
+        self._memory = torch.empty(limit_bytes, dtype=torch.uint8)
+        self._tensors: dict[TensorPlace, torch.Tensor] = {}
 
     def write(self, named_tensors: NamedTensors) -> Iterator[WeightBucket]:
         """The tensors, in order, in buckets of at most the limit, each valid until the next one.
@@ -58,29 +60,32 @@ class BucketWriter:
         used = 0
         for name, tensor in named_tensors:
             if places and used + tensor.nbytes > self._limit:
-                yield WeightBucket(self._memory[:used], tuple(places))
+                yield WeightBucket(self._memory[:used].numpy(), tuple(places))
                 places, used = [], 0
             if tensor.nbytes > self._memory.nbytes:
-                self._memory = np.empty(tensor.nbytes, np.uint8)
+                self._memory = torch.empty(tensor.nbytes, dtype=torch.uint8)
+                self._tensors.clear()
             place = TensorPlace(
                 name, str(tensor.dtype).partition(".")[2], tuple(tensor.shape), used
             )
-            _view(self._memory, place).copy_(tensor.detach())
+            if place not in self._tensors:
+                self._tensors[place] = _view(self._memory, place)
+            self._tensors[place].copy_(tensor.detach())
             places.append(place)
             used = -(-(used + tensor.nbytes) // ALIGNMENT) * ALIGNMENT
         if places:
-            yield WeightBucket(self._memory[:used], tuple(places))
+            yield WeightBucket(self._memory[:used].numpy(), tuple(places))
 
 
 def as_tensors(bucket: WeightBucket) -> dict[str, torch.Tensor]:
     """Views by name, to be read only: arrays from the object store cannot be written."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return {place.name: _view(bucket.content, place) for place in bucket.places}
+        memory = torch.from_numpy(bucket.content)
+    return {place.name: _view(memory, place) for place in bucket.places}
 
 
-def _view(memory: np.ndarray, place: TensorPlace) -> torch.Tensor:
+def _view(memory: torch.Tensor, place: TensorPlace) -> torch.Tensor:
     dtype = getattr(torch, place.dtype)
     size = math.prod(place.shape) * dtype.itemsize
-    part = torch.from_numpy(memory[place.start : place.start + size])
-    return part.view(dtype).reshape(place.shape)
+    return memory[place.start : place.start + size].view(dtype).reshape(place.shape)

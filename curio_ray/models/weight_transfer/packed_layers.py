@@ -7,7 +7,9 @@ each tensor; here whole models arrive, so that all layers can be packed when the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -59,8 +61,13 @@ class PackedLayers:
         missing = sorted(self._layers.keys() - self._loaded)
         if missing:
             raise RuntimeError(f"the update has no weights for {', '.join(missing)}")
-        for layer in (*self._layers.values(), *output_heads(self._model)):
-            layer.quant_method.process_weights_after_loading(layer)
+        # Nothing is sampled meanwhile, so that the engine's other cores are free.
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+            list(threads.map(_pack, (*self._layers.values(), *output_heads(self._model))))
+
+
+def _pack(layer: Any) -> None:
+    layer.quant_method.process_weights_after_loading(layer)
 
 
 def _method(layer: Any) -> type | None:
