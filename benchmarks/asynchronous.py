@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from simulated_server import SimulatedEngine
 from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.config import load_config
 from curio_ray.models import launch
+from curio_ray.models.engine import UpdateSeconds
 from curio_ray.models.requests import GenerateRequest, GenerateResult
 from curio_ray.models.server import ModelServer
 
@@ -46,15 +48,10 @@ class ElsewhereEngine(SimulatedEngine):
     async def init_weight_transfer(self, info: dict[str, Any]) -> None:
         """Nothing to connect."""
 
-    async def start_weight_update(self) -> None:
-        """Nothing to pause."""
-
-    async def update_weights(self, info: dict[str, Any]) -> None:
-        """Nothing to load."""
-
-    async def finish_weight_update(self, version: int) -> None:
+    async def load_weights(self, chunks: Sequence[dict[str, Any]], version: int) -> UpdateSeconds:
         """Answer from that version."""
         self._version = version
+        return {}
 
 
 class ElsewhereServer(ModelServer):
