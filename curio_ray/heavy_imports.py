@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 RLLIB_SHELL = ("torch", "pandas", "gymnasium", "curio_ray.algorithm")
 """The driver's largest imports: RLlib's own libraries, then RLlib with what wraps it here."""
@@ -44,3 +49,17 @@ def import_ahead(modules: Sequence[str]) -> threading.Thread:
     thread = threading.Thread(target=work, name="import-ahead", daemon=True)
     thread.start()
     return thread
+
+
+def when_idle(work: Callable[[], T]) -> T:
+    """The result of some work for which cores are used that nobody else needs, as on Linux.
+
+    It is done in a thread of its own: a priority that was lowered cannot always be raised again.
+    """
+    with ThreadPoolExecutor(max_workers=1, initializer=_let_others_go_first) as thread:
+        return thread.submit(work).result()
+
+
+def _let_others_go_first() -> None:
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

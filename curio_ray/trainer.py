@@ -69,7 +69,8 @@ class Trainer:
     """Servers, learner and users of one run, and the step that brings them together.
 
     Constructing it starts the actors in their places, by default anywhere, without waiting for
-    them; `wait_ready` waits.
+    them. `wait_ready` waits for the servers; the learner is waited for where it is first needed,
+    after the first dialogues.
     """
 
     def __init__(self, config: RunConfig, reservation: Reservation | None = None) -> None:
@@ -85,13 +86,12 @@ class Trainer:
         self.version = 0
         # Ranks meet in collectives: calls of two threads could reach them in different orders.
         self._learner_in_use = threading.Lock()
+        self._learner_joined = False
         self.first_dialogue_at: float | None = None
 
     def wait_ready(self) -> None:
-        """Wait until servers and learner answer, and join them for weight transfer."""
+        """Wait until the servers answer."""
         self.servers.wait_ready()
-        self.learner.wait_ready()
-        self._connect()
         self.watch = self.servers.watch()
 
     def check_servers(self) -> None:
@@ -102,9 +102,12 @@ class Trainer:
         Raises:
             DeadlineError: a lost replica is not back within `cluster.recovery_deadline_s`.
             ServerError: a lost replica cannot come back.
+            LearnerError: the learner failed while it was loading.
         """
         if self._learner_in_use.acquire(blocking=False):
             try:
+                if not self._learner_joined:
+                    self.learner.check_start()
                 self.watch.check(self._renew)
             finally:
                 self._learner_in_use.release()
@@ -116,7 +119,7 @@ class Trainer:
             wanted = self.config.training.iterations - self.iteration
             batch, collecting = self._batches.next(runners, wanted)
             self._note_first_dialogue(batch)
-        with self._learner_in_use:
+        with self._learner_at_work():
             learned = self._learn(batch.dialogues, clock)
             with clock.phase("weights"):
                 self.version += 1
@@ -162,7 +165,7 @@ class Trainer:
         Dialogues that nothing was learned from yet are left out: their users come again.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        with self._learner_in_use:
+        with self._learner_at_work():
             self.learner.save(folder / LEARNER_FOLDER)
             self.learner.export_policy(folder / POLICY_FOLDER)
         state = {
@@ -188,8 +191,9 @@ class Trainer:
             raise CheckpointError(
                 f"{folder} is not a checkpoint of this run: {error}; name another one"
             ) from error
-        self.learner.load(folder / LEARNER_FOLDER)
-        self._push_weights()
+        with self._learner_at_work():
+            self.learner.load(folder / LEARNER_FOLDER)
+            self._push_weights()
 
     def shutdown(self) -> None:
         """End servers and learner, after the runners were told to stop."""
@@ -198,6 +202,20 @@ class Trainer:
             self.learner.shutdown()
         finally:
             self.servers.shutdown()
+
+    @contextmanager
+    def _learner_at_work(self) -> Iterator[None]:
+        """Inside, the learner is there and works for this thread alone."""
+        with self._learner_in_use:
+            self._join_learner()
+            yield
+
+    def _join_learner(self) -> None:
+        """Wait until the learner has loaded, and join it with its server for weight transfer."""
+        if not self._learner_joined:
+            self.learner.wait_ready()
+            self._connect()
+            self._learner_joined = True
 
     def _learn(self, dialogues: list[Dialogue], clock: PhaseClock) -> dict[str, float]:
         """Assign rewards and advantages, and take the learner's step."""
@@ -236,6 +254,7 @@ class Trainer:
         """Give the present weights to a replica that has started anew, where it needs them."""
         if server != self.config.roles.policy.server:
             return
+        self._join_learner()
         replicas = [actor]
         if self._members_are_fixed:
             replicas += self.watch.present(server)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curio_ray.config.run import RunConfig
-from curio_ray.heavy_imports import without_collections
+from curio_ray.heavy_imports import when_idle, without_collections
 from curio_ray.learner.batch import SequenceScore, TrainingSequence
 
 if TYPE_CHECKING:
@@ -50,13 +50,12 @@ class LearnerRank:
             `start_seconds` and the number of `parameters` of the language model.
         """
         started = time.perf_counter()
-        with without_collections():
-            import deepspeed  # noqa: F401
-            import torch
-            from transformers import PreTrainedModel  # noqa: F401 - what any model imports
+        # The first dialogues need servers and runners, but no learner.
+        when_idle(_import_libraries)
+        import torch
 
-            from curio_ray.learner.deepspeed_setup import join_process_group
-            from curio_ray.learner.engine import LearnerEngine
+        from curio_ray.learner.deepspeed_setup import join_process_group
+        from curio_ray.learner.engine import LearnerEngine
 
         config = self._config.learner
         torch.set_num_threads(config.threads)
@@ -125,3 +124,11 @@ class LearnerRank:
         if self._engine is None:
             raise RuntimeError("start must be called first")
         return self._engine
+
+
+def _import_libraries() -> None:
+    with without_collections():
+        import deepspeed  # noqa: F401
+        from transformers import PreTrainedModel  # noqa: F401 - what any model imports
+
+        import curio_ray.learner.engine  # noqa: F401

@@ -13,7 +13,7 @@ from curio_ray.config.run import RunConfig
 from curio_ray.errors import LearnerError
 from curio_ray.learner.actor import LearnerRank
 from curio_ray.learner.batch import SequenceScore, TrainingSequence, check_finite
-from curio_ray.learner.rank_calls import wait_for_ranks
+from curio_ray.learner.rank_calls import error_of, wait_for_ranks
 from curio_ray.models.locate import locate_model
 from curio_ray.placement.reservation import Reservation
 
@@ -61,6 +61,16 @@ class LearnerGroup:
         """
         deadline_s = self._config.learner.start_deadline_s
         return self._wait(self._started, "start", "learner.start_deadline_s", deadline_s)
+
+    def check_start(self) -> None:
+        """Look at ranks that may still be loading; does not wait for them.
+
+        Raises:
+            LearnerError: a rank died or failed.
+        """
+        ended = ray.wait(self._started, num_returns=len(self._started), timeout=0)[0]
+        if any(error_of(call) for call in ended):
+            self.wait_ready()
 
     def score(self, sequences: Sequence[TrainingSequence]) -> list[SequenceScore]:
         """Score sequences, in their order.

@@ -39,7 +39,7 @@ def wait_for_ranks(
         done, pending = ray.wait(pending, num_returns=1, timeout=max(left, 0))
         if not done:
             break
-        failures |= {calls.index(call): error for call in done if (error := _error(call))}
+        failures |= {calls.index(call): error for call in done if (error := error_of(call))}
     if failures:
         raise _explain(failures, method)
     if pending:
@@ -51,7 +51,8 @@ def wait_for_ranks(
     return ray.get(list(calls))
 
 
-def _error(call: ray.ObjectRef) -> RayError | None:
+def error_of(call: ray.ObjectRef) -> RayError | None:
+    """With what a call has failed; waits for one that has not ended."""
     try:
         ray.get(call)
     except RayError as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from curio_ray.heavy_imports import import_ahead, without_collections
+from curio_ray.heavy_imports import import_ahead, when_idle, without_collections
 
 MODULES = "import sys; import curio_ray.training; print(*sys.modules)"
 
@@ -54,3 +55,10 @@ def test_a_module_imported_ahead_is_there_when_the_thread_ends() -> None:
     import_ahead(["colorsys"]).join()
     assert "colorsys" in sys.modules
     assert gc.isenabled()
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has such threads")
+def test_work_for_idle_cores_leaves_the_priority_of_its_caller() -> None:
+    before = os.sched_getscheduler(0)
+    assert when_idle(lambda: os.sched_getscheduler(0)) == os.SCHED_IDLE
+    assert os.sched_getscheduler(0) == before
