@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from curio_ray.config.resources import learner_bundle
 from curio_ray.config.run import RunConfig
 from curio_ray.errors import LearnerError
 from curio_ray.learner.actor import LearnerRank
 from curio_ray.learner.batch import SequenceScore, TrainingSequence, check_finite
-from curio_ray.learner.rank_calls import error_of, wait_for_ranks
+from curio_ray.learner.rank_calls import wait_for_ranks
 from curio_ray.models.locate import locate_model
 from curio_ray.placement.reservation import Reservation
 
@@ -69,7 +70,9 @@ class LearnerGroup:
             LearnerError: a rank died or failed.
         """
         ended = ray.wait(self._started, num_returns=len(self._started), timeout=0)[0]
-        if any(error_of(call) for call in ended):
+        try:
+            ray.get(ended)
+        except RayError:
             self.wait_ready()
 
     def score(self, sequences: Sequence[TrainingSequence]) -> list[SequenceScore]:

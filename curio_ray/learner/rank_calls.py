@@ -32,6 +32,7 @@ def wait_for_ranks(
         CurioError: of the type that a rank raised, naming the rank.
     """
     pending = list(calls)
+    results: dict[ray.ObjectRef, Any] = {}
     failures: dict[int, RayError] = {}
     until = time.monotonic() + deadline_s
     while pending and not _has_death(failures):
@@ -39,7 +40,10 @@ def wait_for_ranks(
         done, pending = ray.wait(pending, num_returns=1, timeout=max(left, 0))
         if not done:
             break
-        failures |= {calls.index(call): error for call in done if (error := error_of(call))}
+        try:
+            results[done[0]] = ray.get(done[0])
+        except RayError as error:
+            failures[calls.index(done[0])] = error
     if failures:
         raise _explain(failures, method)
     if pending:
@@ -48,16 +52,7 @@ def wait_for_ranks(
             f"learner rank {late} did not finish {method} within {deadline_s:g} s; "
             f"raise {field}, or look for a stuck rank in its log"
         )
-    return ray.get(list(calls))
-
-
-def error_of(call: ray.ObjectRef) -> RayError | None:
-    """With what a call has failed; waits for one that has not ended."""
-    try:
-        ray.get(call)
-    except RayError as error:
-        return error
-    return None
+    return [results[call] for call in calls]
 
 
 def _has_death(failures: dict[int, RayError]) -> bool:
