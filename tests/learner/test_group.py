@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,6 +236,24 @@ def test_a_rank_that_cannot_start_says_why(make_run_config: MakeConfig, tmp_path
     group.start()
     with pytest.raises(LearnerError, match=r"learner rank 0 failed in start(.|\n)*safetensors"):
         group.wait_ready()
+
+
+def check_for_a_minute(group: LearnerGroup) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        group.check_start()
+        time.sleep(0.1)
+
+
+def test_a_rank_that_failed_while_it_was_loading_is_seen_without_waiting(
+    make_run_config: MakeConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    group = LearnerGroup(make_run_config(model=str(tmp_path)))
+    group.start()
+    group.check_start()
+    with pytest.raises(LearnerError, match="learner rank 0 failed in start"):
+        check_for_a_minute(group)
 
 
 def test_a_group_that_does_not_run_says_what_to_call(make_run_config: MakeConfig) -> None:
