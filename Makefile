@@ -45,10 +45,9 @@ lint: $(READY)
 	@$(VENV)/bin/mypy
 
 benchmarks: $(READY)
-	@for each in learner dialogues asynchronous weights start runners "against_trl --trl-environment .trl" \
-	    "against_trl --trl-environment .trl --asynchronous" \
-	    "against_trl --trl-environment .trl --one-by-one --iterations 2 --rounds 3" \
-	    "against_trl --trl-environment .trl --one-by-one --asynchronous --iterations 3 --rounds 3"; do \
+	@for each in learner dialogues asynchronous weights start runners against_trl \
+	    "against_trl --long-talk --iterations 2" "against_trl --one-by-one --iterations 2" \
+	    "against_trl --one-by-one --long-talk --iterations 1 --warm-up 1"; do \
 	    set -- $$each; \
 	    OMP_NUM_THREADS=1 $(VENV)/bin/python benchmarks/$$1.py "$${@:2}" \
 	        --output benchmarks/results.json || exit 1; \

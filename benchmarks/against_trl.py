@@ -1,6 +1,6 @@
 """Rollout plus learning against TRL's GRPO trainer with a rollout function, in its own environment.
 
-    python benchmarks/against_trl.py --trl-environment FOLDER
+    python benchmarks/against_trl.py
 
 Both hold dialogues of the same task with the same models and groups of users, and take one
 optimizer step for each batch. They take turns, and wait while the other is measured.
@@ -225,14 +225,14 @@ def ratio_of(pairs: list[tuple[float, float]], options: argparse.Namespace) -> R
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trl-environment", type=Path, required=True)
+    parser.add_argument("--trl-environment", type=Path, default=Path(".trl"))
     parser.add_argument("--config", type=Path, default=POCKET)
     parser.add_argument("--set", action="append", default=[], help="a.b.c=value in the config")
     parser.add_argument("--dialogues", type=int, default=64, help="for each optimizer step")
     parser.add_argument("--group", type=int, default=8, help="dialogues with the same user")
     parser.add_argument("--iterations", type=int, default=4, help="of each, in a round")
     parser.add_argument("--warm-up", type=int, default=2, help="iterations left out")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of either learner")
     parser.add_argument("--asynchronous", action="store_true", help="ours collects while it learns")
     parser.add_argument(

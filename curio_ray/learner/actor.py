@@ -27,21 +27,22 @@ class LearnerRank:
         self._rank = rank
         self._engine: LearnerEngine | None = None
         self._sender: WeightSender | None = None
+        self._port: socket.socket | None = None
         os.environ["OMP_NUM_THREADS"] = str(config.learner.threads)
         # A thread that spins at a barrier takes the core that the thread it waits for needs.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
     def rendezvous(self) -> tuple[str, int]:
-        """An address and port of this machine where the ranks can meet."""
+        """An address and port of this machine where the ranks can meet; kept free until they do."""
         import ray
 
         address = ray.util.get_node_ip_address()
         if self._config.learner.port is not None:
             return address, self._config.learner.port
-        with socket.socket() as probe:
-            probe.bind(("", 0))
-            return address, int(probe.getsockname()[1])
+        self._port = socket.socket()
+        self._port.bind(("", 0))
+        return address, int(self._port.getsockname()[1])
 
     def start(self, rendezvous: tuple[str, int]) -> dict[str, Any]:
         """Import, join the group of ranks and load the model.
@@ -59,6 +60,8 @@ class LearnerRank:
 
         config = self._config.learner
         torch.set_num_threads(config.threads)
+        if self._port is not None:
+            self._port.close()
         join_process_group(
             rank=self._rank,
             ranks=config.ranks,

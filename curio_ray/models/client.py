@@ -62,7 +62,7 @@ class ServerClient:
         raise lost
 
     async def close(self) -> None:
-        """End the polls and abort what is still running."""
+        """End the connections and abort what is still running."""
         await asyncio.gather(*(link.close() for link in self._links))
 
     async def _ask(self, link: ReplicaLink, request: GenerateRequest) -> GenerateResult:

@@ -107,11 +107,13 @@ class ReplicaLink:
         """Connect, and send what has been asked for meanwhile."""
         try:
             address: Address = await self._actor.address.remote()
-            _, self._connection = await asyncio.get_running_loop().create_connection(
+            _, connection = await asyncio.get_running_loop().create_connection(
                 lambda: _Connection(address.password, self._receive, self._lose),
                 address.host,
                 address.port,
             )
+            # One that broke at once has been reported already.
+            self._connection = None if connection.ended else connection
         except Exception as error:  # noqa: BLE001 (handed to whoever awaits an answer)
             if is_loss(error):
                 self._lose(error)
@@ -186,7 +188,7 @@ class _Connection(asyncio.Protocol):
         self._password = password
         self._receive = receive
         self._lose = lose
-        self._ended = False
+        self.ended = False
         self._frames = Frames(LONGEST_BYTES)
         self._encoder = msgspec.msgpack.Encoder()
         self._answers = msgspec.msgpack.Decoder(list[tuple[int, Answer]])
@@ -204,7 +206,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Report it, unless it was this end that wanted it."""
-        if not self._ended:
+        if not self.ended:
+            self.ended = True
             self._lose(error or ConnectionResetError("the connection was closed"))
 
     def send(self, asks: Asks) -> None:
@@ -213,7 +216,7 @@ class _Connection(asyncio.Protocol):
 
     def end(self) -> None:
         """Close the connection."""
-        self._ended = True
+        self.ended = True
         self._transport.close()
 
 

@@ -1,7 +1,7 @@
 """What clients and servers send each other over TCP: frames of msgpack, four bytes of length first.
 
 Only token requests and their answers travel so; everything else of a server is a call of its Ray
-actor, which costs twenty times as much.
+actor, which costs several times as much.
 """
 
 from __future__ import annotations
