@@ -117,6 +117,7 @@ class _Connection(asyncio.Protocol):
 
     def _finish(self, number: int, answer: asyncio.Future[GenerateResult]) -> None:
         del self.running[number]
+        self._listener.changed()
         if answer.cancelled():
             return
         error = answer.exception()
@@ -128,4 +129,3 @@ class _Connection(asyncio.Protocol):
         """Everything that has finished, in one frame."""
         finished, self._finished = self._finished, []
         self._transport.write(framed(msgspec.msgpack.encode(finished)))
-        self._listener.changed()
