@@ -23,6 +23,7 @@ from curio_ray.learner.batch import (
     sequence_from_dialogue,
     tokens_of_version,
     with_credit,
+    with_references,
 )
 from curio_ray.learner.group import LearnerGroup
 from curio_ray.models.launch import ServerSet, start_servers
@@ -221,21 +222,29 @@ class Trainer:
         """Assign rewards and advantages, and take the learner's step."""
         with clock.phase("score"):
             sequences = [sequence_from_dialogue(dialogue) for dialogue in dialogues]
-            scores = self.learner.score(sequences)
+            scores = self.learner.score(sequences) if self._scores_first else None
         with clock.phase("credit"):
             self._reward(dialogues)
-            values = [score.values for score in scores]
+            values = None if scores is None else [score.values for score in scores]
             advantages, targets = batch_advantages(
                 dialogues, values, self.config.rewards, self.config.credit
             )
             credited = [
-                with_credit(*each)
-                for each in zip(sequences, scores, advantages, targets, strict=True)
+                with_credit(*each) for each in zip(sequences, advantages, targets, strict=True)
             ]
+            if scores is not None:
+                credited = with_references(credited, scores)
         with clock.phase("learn"):
             learned = self.learner.update(credited)
+        if scores is None:
+            return learned
         fresh = [tokens_of_version(dialogue, self.version) for dialogue in dialogues]
         return {**log_prob_differences(sequences, scores, fresh), **learned}
+
+    @property
+    def _scores_first(self) -> bool:
+        """Whether a pass before the update pays: for values, or for log-probs of every epoch."""
+        return self.config.credit.estimator == "gae" or self.config.learner.epochs > 1
 
     def _reward(self, dialogues: list[Dialogue]) -> None:
         rewards, discount = self.config.rewards, self.config.credit.discount

@@ -108,7 +108,6 @@ def sequence_from_dialogue(dialogue: Dialogue) -> TrainingSequence:
 
 def with_credit(
     sequence: TrainingSequence,
-    score: SequenceScore,
     turn_advantages: np.ndarray,
     value_targets: np.ndarray,
 ) -> TrainingSequence:
@@ -131,8 +130,17 @@ def with_credit(
         sequence,
         advantages=np.where(sequence.action_mask, spread, np.float32(0)),
         value_targets=np.asarray(value_targets, dtype=np.float32),
-        reference_log_probs=score.reference_log_probs,
     )
+
+
+def with_references(
+    sequences: Sequence[TrainingSequence], scores: Sequence[SequenceScore]
+) -> list[TrainingSequence]:
+    """The sequences with the start policy's log-probs, which the update then need not compute."""
+    return [
+        replace(sequence, reference_log_probs=score.reference_log_probs)
+        for sequence, score in zip(sequences, scores, strict=True)
+    ]
 
 
 def tokens_of_version(dialogue: Dialogue, version: int) -> np.ndarray:

@@ -28,7 +28,7 @@ from curio_ray.learner.model import (
 from curio_ray.learner.packed_tensors import PackedTensors, pack_tensors
 from curio_ray.learner.packing import Pack, pack_sequences, split_minibatches
 from curio_ray.learner.schedule import warmup_factor
-from curio_ray.learner.weights import export_policy, named_tensors
+from curio_ray.learner.weights import PolicyWeights
 
 MAX_SKIPPED_IN_A_ROW = 5
 
@@ -71,6 +71,7 @@ class LearnerEngine:
             config=deepspeed_config(config),
             dist_init_required=False,
         )
+        self._weights = PolicyWeights(self.language_model, config.zero_stage)
 
     def score(self, sequences: Sequence[TrainingSequence]) -> dict[int, SequenceScore]:
         """Log-probabilities, reference log-probabilities and values of this rank's share.
@@ -124,7 +125,7 @@ class LearnerEngine:
 
         A tensor is valid until the next one is asked for. Tied weights come once.
         """
-        return named_tensors(self.language_model, self.config.zero_stage, DTYPES[dtype])
+        return self._weights.named_tensors(DTYPES[dtype])
 
     def save(self, folder: Path) -> None:
         """Write the whole training state into `folder`, each rank its part."""
@@ -140,9 +141,7 @@ class LearnerEngine:
 
     def export_policy(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder, with its tokenizer."""
-        export_policy(
-            self.language_model, self.config.zero_stage, self.model_path, folder, self.rank
-        )
+        self._weights.export(self.model_path, folder, self.rank)
 
     @property
     def language_model(self) -> Any:

@@ -15,35 +15,41 @@ GROUP_ELEMENTS = 2**27
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf", "*.index.json", "config.json")
 
 
-def named_tensors(
-    language_model: Any, zero_stage: int, dtype: torch.dtype
-) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every weight once, under its Hugging Face name, contiguous and in `dtype`.
+class PolicyWeights:
+    """Every weight of a language model once, under its Hugging Face name.
 
-    Adapters are merged into the weights that they belong to. Under ZeRO-3 a group of layers is
-    gathered at a time, which is a collective, and a tensor must not be used after the next one was
-    asked for.
+    Adapters are merged into the weights that they belong to. Which weights there are is found out
+    once, since for small models that takes longer than to copy them.
     """
-    import deepspeed
 
-    for group in _groups(language_model):
-        parameters = [parameter for weight in group for parameter in weight.parameters]
-        with deepspeed.zero.GatheredParameters(parameters, enabled=zero_stage == 3):
-            for weight in group:
-                yield weight.name, weight.value(dtype)
+    def __init__(self, language_model: Any, zero_stage: int) -> None:
+        self._language_model = language_model
+        self._zero_stage = zero_stage
+        self._groups = list(_groups(language_model))
 
+    def named_tensors(self, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
+        """All of them, contiguous and in `dtype`.
 
-def export_policy(
-    language_model: Any, zero_stage: int, model_path: str, folder: Path, rank: int
-) -> None:
-    """Write config, safetensors and the start policy's tokenizer. Only rank 0 writes."""
-    tensors = {}
-    for name, tensor in named_tensors(language_model, zero_stage, language_model.dtype):
+        Under ZeRO-3 a group of layers is gathered at a time, which is a collective, and a tensor
+        must not be used after the next one was asked for.
+        """
+        import deepspeed
+
+        for group in self._groups:
+            parameters = [parameter for weight in group for parameter in weight.parameters]
+            with deepspeed.zero.GatheredParameters(parameters, enabled=self._zero_stage == 3):
+                for weight in group:
+                    yield weight.name, weight.value(dtype)
+
+    def export(self, model_path: str, folder: Path, rank: int) -> None:
+        """Write config, safetensors and the start policy's tokenizer. Only rank 0 writes."""
+        tensors = {}
+        for name, tensor in self.named_tensors(self._language_model.dtype):
+            if rank == 0:
+                tensors[name] = tensor.cpu().clone()
         if rank == 0:
-            tensors[name] = tensor.cpu().clone()
-    if rank == 0:
-        language_model.save_pretrained(folder, state_dict=tensors)
-        _copy_tokenizer(model_path, folder)
+            self._language_model.save_pretrained(folder, state_dict=tensors)
+            _copy_tokenizer(model_path, folder)
 
 
 def _groups(language_model: Any) -> Iterator[list[ServedWeight]]:

@@ -14,13 +14,13 @@ from curio_ray.rewards.streams import stream_weights, weighted_rewards
 
 def batch_advantages(
     dialogues: Sequence[Dialogue],
-    values: Sequence[np.ndarray],
+    values: Sequence[np.ndarray] | None,
     rewards: RewardsConfig,
     credit: CreditConfig,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Advantages and value targets, each one array [policy turns] per dialogue.
 
-    `values` holds, per dialogue, the value of the state before each policy turn.
+    `values` holds, per dialogue, the value of the state before each policy turn; groups need none.
     """
     weights = stream_weights(rewards)
     turn_rewards = [weighted_rewards(dialogue, weights) for dialogue in dialogues]
@@ -29,6 +29,7 @@ def batch_advantages(
         advantages = group_advantages(turn_rewards, users, credit.discount)
         targets = [returns_to_go(each, credit.discount) for each in turn_rewards]
     else:
+        assert values is not None, "turn_level_gae needs values"
         pairs = [
             turn_level_gae(each, value.astype(np.float64), credit.discount, credit.gae_lambda)
             for each, value in zip(turn_rewards, values, strict=True)

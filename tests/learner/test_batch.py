@@ -9,7 +9,6 @@ import pytest
 from curio_ray.dialogue import Dialogue, Turn, User
 from curio_ray.errors import LearnerError
 from curio_ray.learner.batch import (
-    SequenceScore,
     TrainingSequence,
     check_finite,
     sequence_from_dialogue,
@@ -44,9 +43,7 @@ def test_only_the_policys_tokens_are_actions_with_log_probs(dialogue: Dialogue) 
 
 def test_credit_gives_a_turns_advantage_to_each_of_its_tokens(dialogue: Dialogue) -> None:
     sequence = sequence_from_dialogue(dialogue)
-    zeros = np.zeros(len(sequence), np.float32)
-    score = SequenceScore(zeros, zeros, np.zeros(2, np.float32))
-    credited = with_credit(sequence, score, np.array([2.0, -1.0]), np.array([0.5, 0.25]))
+    credited = with_credit(sequence, np.array([2.0, -1.0]), np.array([0.5, 0.25]))
     assert credited.advantages.tolist() == [0, 0, 0, 2, 2, 0, -1]
 
 
