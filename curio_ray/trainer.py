@@ -220,26 +220,26 @@ class Trainer:
 
     def _learn(self, dialogues: list[Dialogue], clock: PhaseClock) -> dict[str, float]:
         """Assign rewards and advantages, and take the learner's step."""
+        values, agreement = None, {}
         with clock.phase("score"):
             sequences = [sequence_from_dialogue(dialogue) for dialogue in dialogues]
-            scores = self.learner.score(sequences) if self._scores_first else None
+            if self._scores_first:
+                scores = self.learner.score(sequences)
+                values = [score.values for score in scores]
+                fresh = [tokens_of_version(dialogue, self.version) for dialogue in dialogues]
+                agreement = log_prob_differences(sequences, scores, fresh)
+                sequences = with_references(sequences, scores)
         with clock.phase("credit"):
             self._reward(dialogues)
-            values = None if scores is None else [score.values for score in scores]
             advantages, targets = batch_advantages(
                 dialogues, values, self.config.rewards, self.config.credit
             )
             credited = [
                 with_credit(*each) for each in zip(sequences, advantages, targets, strict=True)
             ]
-            if scores is not None:
-                credited = with_references(credited, scores)
         with clock.phase("learn"):
             learned = self.learner.update(credited)
-        if scores is None:
-            return learned
-        fresh = [tokens_of_version(dialogue, self.version) for dialogue in dialogues]
-        return {**log_prob_differences(sequences, scores, fresh), **learned}
+        return {**agreement, **learned}
 
     @property
     def _scores_first(self) -> bool:
