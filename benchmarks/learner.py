@@ -4,8 +4,7 @@
     python benchmarks/learner.py --device cuda --shape 1b --precision bfloat16
 
 Needs neither Ray nor vLLM. All ways train on the same dialogues with the same optimizer: what
-differs
-is how dialogues become batches, and who drives the step. One thread on a CPU.
+differs is how dialogues become batches, and who drives the step. One thread on a CPU.
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 from ratios import in_turn, report, summarise
+from rich.console import Console
+from rich.table import Table
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from curio_ray.config.learner import LearnerConfig
@@ -83,9 +84,23 @@ def made_dialogues(shape: Shape, vocabulary: int) -> list[TrainingSequence]:
     return sequences
 
 
-def optimizer_of(model: torch.nn.Module, config: LearnerConfig) -> torch.optim.Optimizer:
-    """AdamW as the learner has it."""
-    return torch.optim.AdamW(model.parameters(), lr=config.learning_rate, fused=True)
+class Float32AdamW:
+    """AdamW as the learner has it: on float32 copies where the weights are bfloat16."""
+
+    def __init__(self, model: torch.nn.Module, config: LearnerConfig) -> None:
+        self._weights = list(model.parameters())
+        self._copies = [weight.detach().float() for weight in self._weights]
+        self._optimizer = torch.optim.AdamW(self._copies, lr=config.learning_rate, fused=True)
+
+    def step(self) -> None:
+        """Step from the weights' gradients, and forget these."""
+        for weight, copy in zip(self._weights, self._copies, strict=True):
+            copy.grad = None if weight.grad is None else weight.grad.float()
+            weight.grad = None
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        for weight, copy in zip(self._weights, self._copies, strict=True):
+            weight.data.copy_(copy)
 
 
 def packed_learner(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[], None]:
@@ -102,7 +117,7 @@ def bare_loop(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[],
     """The same packs, model and loss in a plain PyTorch loop."""
     device = torch.device("cuda" if config.gpus_per_rank else "cpu")
     network = build_policy_value_model(model, config, 1.0, seed=0).to(device)
-    optimizer = optimizer_of(network, config)
+    optimizer = Float32AdamW(network, config)
     lengths = [len(each) for each in dialogues]
     tokens = sum(each.policy_tokens for each in dialogues)
     turns = sum(len(each.value_positions) for each in dialogues)
@@ -119,7 +134,6 @@ def bare_loop(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[],
             (policy / tokens + config.value.coefficient * value / turns).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
         optimizer.step()
-        optimizer.zero_grad()
 
     return step
 
@@ -130,7 +144,7 @@ def padded_samples(model: str, config: LearnerConfig, dialogues: Any) -> Callabl
     network = AutoModelForCausalLM.from_pretrained(
         model, dtype=DTYPES[config.precision], attn_implementation="sdpa"
     ).to(device)
-    optimizer = optimizer_of(network, config)
+    optimizer = Float32AdamW(network, config)
     samples = [
         (each.token_ids[:end], start + 1)
         for each in dialogues
@@ -158,7 +172,6 @@ def padded_samples(model: str, config: LearnerConfig, dialogues: Any) -> Callabl
             loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
         optimizer.step()
-        optimizer.zero_grad()
 
     return step
 
@@ -207,7 +220,7 @@ def measured_memory(step: Callable[[], None], before: float, cuda: bool) -> floa
     return peak_of_process() - before
 
 
-def random_model(folder: Path, precision: str) -> str:
+def random_model(folder: Path, precision: str, device: str) -> str:
     """A model of 1.1 billion random weights in the shape of the Llama family."""
     config = LlamaConfig(
         vocab_size=128_256,
@@ -219,7 +232,9 @@ def random_model(folder: Path, precision: str) -> str:
         tie_word_embeddings=True,
         max_position_embeddings=8192,
     )
-    AutoModelForCausalLM.from_config(config, dtype=DTYPES[precision]).save_pretrained(folder)
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[precision])
+    model.save_pretrained(folder)
     return str(folder)
 
 
@@ -264,51 +279,77 @@ def main(options: argparse.Namespace) -> None:
         step = WAYS[options.memory_of](options.model, config, dialogues)
         print(json.dumps(measured_memory(step, before, cuda)))
         return
-    steps = {way: make(options.model, config, dialogues) for way, make in WAYS.items()}
-    for step in steps.values():
-        step()
-
-    def timed(way: str) -> Callable[[], float]:
-        return lambda: seconds(steps[way], 1)
-
-    against_padded = in_turn(timed("packed"), timed("padded"), options.rounds)
-    against_bare = in_turn(timed("packed"), timed("bare"), options.rounds)
     given = [f"--{name}={getattr(options, name)}" for name in ("device", "shape", "precision")]
     given.append(f"--model={options.model}")
     memory = {way: peak_memory(way, given) for way in ("packed", "padded")}
-    tokens = sum(each.policy_tokens for each in dialogues)
-    per_second = tokens / min(ours for ours, _ in against_padded)
-    print(f"packed: {per_second:,.0f} policy tokens/s at best")
-    print(f"peak memory: packed {memory['packed']:.2f} GiB, padded {memory['padded']:.2f} GiB")
-    if cuda:
-        print_share_of_peak(steps["packed"], options.model, dialogues)
+    packed_step = packed_learner(options.model, config, dialogues)
+
+    def against(way: str) -> list[tuple[float, float]]:
+        # each way's model goes before the next one's comes
+        step = WAYS[way](options.model, config, dialogues)
+        packed_step()
+        step()
+        return in_turn(lambda: seconds(packed_step, 1), lambda: seconds(step, 1), options.rounds)
+
+    against_padded, against_bare = against("padded"), against("bare")
+    packed, padded = zip(*against_padded, strict=True)
+    best = {"packed": min(packed), "padded": min(padded)}
+    print_speeds(best, memory, options.model, dialogues)
+    name = "learner_gpu" if cuda else "learner"
     report(
         [
-            summarise("learner_packed_to_padded", [b / a for a, b in against_padded], 3.0),
-            summarise("learner_packed_to_bare_loop", [b / a for a, b in against_bare], 0.9),
-            summarise("learner_memory", [memory["packed"] / memory["padded"]], 1.0, "lower"),
+            summarise(f"{name}_packed_to_padded", [b / a for a, b in against_padded], 3.0),
+            summarise(f"{name}_packed_to_bare_loop", [b / a for a, b in against_bare], 0.9),
+            summarise(f"{name}_memory", [memory["packed"] / memory["padded"]], 1.0, "lower"),
         ],
         options.output,
     )
 
 
-def print_share_of_peak(
-    step: Callable[[], None], model: str, dialogues: Sequence[TrainingSequence]
+def print_speeds(
+    seconds_of: dict[str, float],
+    memory: dict[str, float],
+    model: str,
+    dialogues: Sequence[TrainingSequence],
 ) -> None:
-    """Operations that the step needs, six per weight and token, over what the GPU could do."""
-    name = torch.cuda.get_device_name()
+    """Tokens a second and memory of each way, and the share of the GPU's peak where it is known."""
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     peak = next((value for gpu, value in PEAK_OPERATIONS_PER_SECOND.items() if gpu in name), None)
-    weights = AutoModelForCausalLM.from_pretrained(model).num_parameters()
-    operations = 6 * weights * sum(len(each) for each in dialogues)
-    done = operations / seconds(step, 1)
-    share = "" if peak is None else f", {done / peak:.1%} of the peak by data sheet"
-    print(f"{name}: {done / 1e12:.0f} million million operations/s{share}")
+    needed = needed_operations(model, dialogues)
+    table = Table("", "policy tokens/s", "tokens/s", "of them useful operations/s", "peak GiB")
+    for way, elapsed in seconds_of.items():
+        share = "" if peak is None else f" ({needed / elapsed / peak:.1%} of the data sheet's)"
+        table.add_row(
+            way,
+            f"{sum(each.policy_tokens for each in dialogues) / elapsed:,.0f}",
+            f"{sum(len(each) for each in dialogues) / elapsed:,.0f}",
+            f"{needed / elapsed:.3g}{share}",
+            f"{memory[way]:.2f}",
+        )
+    Console(width=120).print(f"{name}, best round:", table)
+
+
+def needed_operations(model: str, dialogues: Sequence[TrainingSequence]) -> float:
+    """What a step needs at least: six operations per weight and token, and causal attention.
+
+    The output head is needed for the policy's tokens alone, the embedding for none.
+    """
+    config = AutoConfig.from_pretrained(model)
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(config)
+    head = config.vocab_size * config.hidden_size
+    layers = sum(p.numel() for p in network.base_model.parameters()) - head
+    attention = 6 * config.num_hidden_layers * config.hidden_size
+    return sum(
+        6 * (layers * len(each) + head * each.policy_tokens) + attention * len(each) ** 2
+        for each in dialogues
+    )
 
 
 if __name__ == "__main__":
     chosen = parse(sys.argv[1:])
     with tempfile.TemporaryDirectory() as scratch:
         if chosen.model is None and chosen.shape == "1b":
-            chosen.model = random_model(Path(scratch), chosen.precision)
+            chosen.model = random_model(Path(scratch), chosen.precision, chosen.device)
         chosen.model = chosen.model or str(locate_model("pocket:policy"))
         main(chosen)

@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from curio_ray.learner.log_probs import soft_cap
+from curio_ray.learner.packed_tensors import Segments
 
 PACKED_ATTENTION = "curio_packed"
 
@@ -15,8 +16,8 @@ PACKED_ATTENTION = "curio_packed"
 def register_packed_attention() -> str:
     """Make packed attention known to transformers and return its name.
 
-    Models loaded with `attn_implementation=` this name read `segment_lengths`, which the caller
-    passes to the model's forward; no token attends across segments.
+    Models loaded with `attn_implementation=` this name read `segments`, which the caller passes to
+    the model's forward; no token attends across segments.
     """
     from transformers import AttentionInterface
 
@@ -31,24 +32,24 @@ def packed_attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
-    segment_lengths: tuple[int, ...] | None = None,
+    segments: Segments | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of `query` [1, heads, N, width] to `key` and `value` [1, key heads, N, width].
 
-    Without `segment_lengths` the N tokens are one segment. Returns [1, N, heads, width] and no
+    Without `segments` the N tokens are one segment. Returns [1, N, heads, width] and no
     attention weights, as transformers expects. With `softcap` scores are capped as in Gemma 2
     (arXiv 2408.00118, section 2), for which no fused kernel is at hand.
     """
-    lengths = segment_lengths or (query.shape[2],)
+    segments = segments or Segments.of((query.shape[2],), query.device)
     if softcap is None and query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
-        return _flash_varlen(query, key, value, lengths, scaling, sliding_window), None
+        return _flash_varlen(query, key, value, segments, scaling, sliding_window), None
     outputs = []
     # One split instead of slices: its backward is one concatenation.
-    segments = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
-    for segment_query, segment_key, segment_value in segments:
+    parts = (tensor.split(segments.lengths, dim=2) for tensor in (query, key, value))
+    for segment_query, segment_key, segment_value in zip(*parts, strict=True):
         mask = _window_mask(segment_query, sliding_window)
         if softcap is not None:
             outputs.append(
@@ -100,21 +101,21 @@ def _flash_varlen(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    lengths: tuple[int, ...],
+    segments: Segments,
     scaling: float | None,
     window: int | None,
 ) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
-    ends = torch.tensor((0, *lengths), device=query.device).cumsum(0).to(torch.int32)
+    longest = max(segments.lengths)
     output = varlen_attn(
         query[0].transpose(0, 1).contiguous(),
         key[0].transpose(0, 1).contiguous(),
         value[0].transpose(0, 1).contiguous(),
-        cu_seq_q=ends,
-        cu_seq_k=ends,
-        max_q=max(lengths),
-        max_k=max(lengths),
+        cu_seq_q=segments.ends,
+        cu_seq_k=segments.ends,
+        max_q=longest,
+        max_k=longest,
         scale=scaling,
         window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[1] != key.shape[1],

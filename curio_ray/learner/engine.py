@@ -160,7 +160,7 @@ class LearnerEngine:
         turns = sum(len(sequence.value_positions) for sequence in sequences)
         # Asked of the whole minibatch, so that all ranks take part in the same forward passes.
         scored = all(sequence.reference_log_probs is not None for sequence in sequences)
-        packs, finite = self._packs(sequences), True
+        packs, finite = self._packs(sequences), torch.ones((), device=self.device)
         self._set_learning_rates()
         for number, pack in enumerate(packs):
             is_last = number == len(packs) - 1
@@ -169,7 +169,7 @@ class LearnerEngine:
             if self.config.kl_coefficient > 0 and not scored:
                 reference = self._reference_log_probs(tensors)
             loss = self._pack_loss(tensors, reference, tokens, turns, sums)
-            finite = finite and bool(loss.isfinite())
+            finite *= loss.isfinite()
             if is_last and not self._on_all_ranks(finite):
                 loss = loss * torch.nan
             self.deepspeed.set_gradient_accumulation_boundary(is_last)
@@ -256,10 +256,10 @@ class LearnerEngine:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor
 
-    def _on_all_ranks(self, flag: bool) -> bool:
-        count = torch.tensor(float(flag), device=self.device)
-        torch.distributed.all_reduce(count, op=torch.distributed.ReduceOp.MIN)
-        return bool(count)
+    def _on_all_ranks(self, flag: torch.Tensor) -> bool:
+        """Whether a float32 flag is 1 on every rank. The flag is changed."""
+        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MIN)
+        return bool(flag)
 
 
 def _optimizer(model: PolicyValueModel, config: LearnerConfig) -> torch.optim.Optimizer:

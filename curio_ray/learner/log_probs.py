@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-LOGITS_PER_CHUNK = 2**22
+LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**27}
+"""By device: what stays in a CPU's cache, and what makes a GPU's matrix products large."""
 
 
 def chunked_log_probs(
@@ -53,7 +54,7 @@ class _ChunkedLogProbs(torch.autograd.Function):
         context.save_for_backward(hidden, weight, bias, token_ids)
         context.temperature, context.softcap = temperature, softcap
         result = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
-        for rows in _chunks(len(hidden), len(weight)):
+        for rows in _chunks(hidden, weight):
             logits = _logits(hidden[rows], weight, bias, softcap) / temperature
             chosen = logits.gather(1, token_ids[rows, None])[:, 0]
             result[rows] = chosen - logits.logsumexp(dim=1)
@@ -66,7 +67,7 @@ class _ChunkedLogProbs(torch.autograd.Function):
         hidden_gradient = torch.empty_like(hidden)
         weight_gradient = torch.zeros_like(weight, dtype=torch.float32)
         bias_gradient = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
-        for rows in _chunks(len(hidden), len(weight)):
+        for rows in _chunks(hidden, weight):
             # d log p(token) / d logits = onehot(token) - softmax(logits)
             logits = _logits(hidden[rows], weight, bias, context.softcap)
             scaled = gradient[rows, None] / context.temperature
@@ -95,6 +96,6 @@ def _logits(
     return soft_cap(torch.nn.functional.linear(hidden, weight, bias).float(), softcap)
 
 
-def _chunks(rows: int, vocabulary: int) -> list[slice]:
-    size = max(1, LOGITS_PER_CHUNK // vocabulary)
+def _chunks(hidden: torch.Tensor, weight: torch.Tensor) -> list[slice]:
+    rows, size = len(hidden), max(1, LOGITS_PER_CHUNK[hidden.device.type] // len(weight))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]

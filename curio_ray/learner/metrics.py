@@ -21,9 +21,12 @@ SUMS = (
 
 @dataclass(slots=True)
 class MetricSums:
-    """What an update adds up, pack by pack: sums over tokens and turns, and one maximum."""
+    """What an update adds up, pack by pack: sums over tokens and turns, and one maximum.
 
-    sums: dict[str, torch.Tensor] = field(default_factory=dict)
+    They stay on the packs' device: to look at a number would wait for the GPU.
+    """
+
+    sums: dict[str, torch.Tensor | float] = field(default_factory=dict)
     largest_deviation: torch.Tensor | None = None
 
     def add(self, ratios: torch.Tensor, ratio_cap: float, **sums: torch.Tensor | float) -> None:
@@ -34,18 +37,21 @@ class MetricSums:
             "tokens": float(len(ratios)),
         }
         for name, value in sums.items():
-            amount = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
-            self.sums[name] = self.sums.get(name, torch.zeros((), dtype=torch.float64)) + amount
+            amount = value.detach().double() if isinstance(value, torch.Tensor) else value
+            self.sums[name] = self.sums.get(name, 0.0) + amount
         if len(ratios):
-            deviation = (ratios - 1).abs().max().double().cpu()
+            deviation = (ratios - 1).abs().max().double()
             known = self.largest_deviation
             self.largest_deviation = deviation if known is None else torch.maximum(known, deviation)
 
     def means(self, device: torch.device) -> dict[str, float]:
         """The means over all ranks. A collective: every rank must call it."""
-        zero = torch.zeros((), dtype=torch.float64)
-        totals = torch.stack([self.sums.get(name, zero) for name in SUMS]).to(device)
-        largest = (zero if self.largest_deviation is None else self.largest_deviation).to(device)
+
+        def scalar(value: torch.Tensor | float | None) -> torch.Tensor:
+            return torch.as_tensor(value or 0.0, dtype=torch.float64, device=device)
+
+        totals = torch.stack([scalar(self.sums.get(name)) for name in SUMS])
+        largest = scalar(self.largest_deviation)
         torch.distributed.all_reduce(totals)
         torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
         total = dict(zip(SUMS, totals.tolist(), strict=True))

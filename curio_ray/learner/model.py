@@ -58,7 +58,7 @@ class PackReader(nn.Module):
         output = self.language_model.base_model(
             input_ids=pack.token_ids,
             position_ids=pack.position_ids,
-            segment_lengths=pack.segment_lengths,
+            segments=pack.segments,
             use_cache=False,
         )
         return output.last_hidden_state[0]

@@ -12,11 +12,28 @@ from curio_ray.learner.batch import TrainingSequence
 
 
 @dataclass(frozen=True, slots=True)
+class Segments:
+    """Where the segments of a pack are: their lengths, and int32[S + 1], 0 and the end of each.
+
+    Attention on a GPU reads the ends there; to send them once for all layers keeps it busy.
+    """
+
+    lengths: tuple[int, ...]
+    ends: torch.Tensor
+
+    @classmethod
+    def of(cls, lengths: tuple[int, ...], device: torch.device) -> Segments:
+        """Segments of these lengths, in a row."""
+        ends = np.cumsum([0, *lengths], dtype=np.int32)
+        return cls(lengths, torch.from_numpy(ends).to(device))
+
+
+@dataclass(frozen=True, slots=True)
 class PackedTensors:
     """N tokens of several sequences in a row, with A sampled tokens and T policy turns.
 
     `token_ids` and `position_ids` are int64[1, N]; positions restart with every segment.
-    `segment_lengths` sum to N. `action_rows` int64[A] are the tokens whose hidden state predicts
+    The `segments` fill N. `action_rows` int64[A] are the tokens whose hidden state predicts
     `action_ids` int64[A]; `value_rows` int64[T] those whose hidden state is valued. The rest are
     float32: [A] and, for `value_targets`, [T]. `reference_log_probs` is None where a sequence has
     not been scored.
@@ -24,7 +41,7 @@ class PackedTensors:
 
     token_ids: torch.Tensor
     position_ids: torch.Tensor
-    segment_lengths: tuple[int, ...]
+    segments: Segments
     action_rows: torch.Tensor
     action_ids: torch.Tensor
     behaviour_log_probs: torch.Tensor
@@ -60,7 +77,7 @@ def pack_tensors(sequences: Sequence[TrainingSequence], device: torch.device) ->
     return PackedTensors(
         token_ids=joined(token_ids, np.int64)[None],
         position_ids=joined([np.arange(length) for length in lengths], np.int64)[None],
-        segment_lengths=lengths,
+        segments=Segments.of(lengths, device),
         action_rows=joined(
             [a + offset - 1 for a, offset in zip(actions, offsets, strict=False)], np.int64
         ),

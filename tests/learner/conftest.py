@@ -1,4 +1,7 @@
-"""A tiny language model, random sequences, and learners on one rank in this process."""
+"""A tiny language model, random sequences, and learners on one rank in this process.
+
+Where there is a GPU the learners are on it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from curio_ray.config.learner import LearnerConfig
 from curio_ray.learner.batch import TrainingSequence
 
 VOCABULARY = 64
+ON_GPU = torch.cuda.is_available()
 
 
 def build_model(folder: Path, **options: Any) -> Path:
@@ -118,7 +122,7 @@ def process_group() -> Iterator[None]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     before = dict(os.environ)
-    join_process_group(0, 1, "127.0.0.1", port, "gloo", 60)
+    join_process_group(0, 1, "127.0.0.1", port, "nccl" if ON_GPU else "gloo", 60)
     # What later tests start from this process would otherwise try to join this group.
     os.environ.clear()
     os.environ.update(before)
@@ -131,7 +135,8 @@ def make_engine(process_group: None, model_folder: str) -> Callable[..., Any]:
     from curio_ray.learner.engine import LearnerEngine
 
     def make(model: str = model_folder, temperature: float = 1.0, **fields: Any) -> LearnerEngine:
-        config = LearnerConfig(**({"tokens_per_pack": 64} | fields))
+        given = {"tokens_per_pack": 64, "gpus_per_rank": int(ON_GPU)} | fields
+        config = LearnerConfig(**given)
         return LearnerEngine(model, config, temperature, seed=0)
 
     return make
@@ -141,7 +146,8 @@ def make_engine(process_group: None, model_folder: str) -> Callable[..., Any]:
 def policy_weights() -> Callable[[Any], dict[str, np.ndarray]]:
     def weights(engine: Any) -> dict[str, np.ndarray]:
         return {
-            name: tensor.numpy().copy() for name, tensor in engine.named_policy_tensors("float32")
+            name: tensor.to("cpu", copy=True).numpy()
+            for name, tensor in engine.named_policy_tensors("float32")
         }
 
     return weights

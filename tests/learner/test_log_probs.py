@@ -5,7 +5,7 @@ import torch
 
 from curio_ray.learner.log_probs import LOGITS_PER_CHUNK, chunked_log_probs
 
-VOCABULARY = LOGITS_PER_CHUNK // 64
+VOCABULARY = LOGITS_PER_CHUNK["cpu"] // 64
 
 
 def head(with_bias: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:

@@ -153,7 +153,7 @@ def test_a_scaled_adapter_is_merged_with_its_scale(
     name = "model.layers.0.self_attn.q_proj"
     layer = engine.language_model.get_submodule(name)
     low_rank = layer.lora_B["default"].weight @ layer.lora_A["default"].weight
-    expected = plain_weights(model_folder)[f"{name}.weight"] + 3 * low_rank.detach().numpy()
+    expected = plain_weights(model_folder)[f"{name}.weight"] + 3 * low_rank.detach().cpu().numpy()
     np.testing.assert_allclose(policy_weights(engine)[f"{name}.weight"], expected, atol=1e-7)
 
 
