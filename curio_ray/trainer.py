@@ -243,8 +243,10 @@ class Trainer:
 
     @property
     def _scores_first(self) -> bool:
-        """Whether a pass before the update pays: for values, or for log-probs of every epoch."""
-        return self.config.credit.estimator == "gae" or self.config.learner.epochs > 1
+        """Whether a pass before the update pays: for values, or for references of every epoch."""
+        learner = self.config.learner
+        several_times = learner.kl_coefficient > 0 and learner.epochs > 1
+        return self.config.credit.estimator == "gae" or several_times
 
     def _reward(self, dialogues: list[Dialogue]) -> None:
         rewards, discount = self.config.rewards, self.config.credit.discount

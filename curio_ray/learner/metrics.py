@@ -27,7 +27,7 @@ class MetricSums:
     """
 
     sums: dict[str, torch.Tensor | float] = field(default_factory=dict)
-    largest_deviation: torch.Tensor | None = None
+    largest_deviation: torch.Tensor | float = 0.0
 
     def add(self, ratios: torch.Tensor, ratio_cap: float, **sums: torch.Tensor | float) -> None:
         """Add a pack: its importance ratios [A] and its sums by name."""
@@ -41,17 +41,12 @@ class MetricSums:
             self.sums[name] = self.sums.get(name, 0.0) + amount
         if len(ratios):
             deviation = (ratios - 1).abs().max().double()
-            known = self.largest_deviation
-            self.largest_deviation = deviation if known is None else torch.maximum(known, deviation)
+            self.largest_deviation = deviation.clamp(min=self.largest_deviation)
 
     def means(self, device: torch.device) -> dict[str, float]:
         """The means over all ranks. A collective: every rank must call it."""
-
-        def scalar(value: torch.Tensor | float | None) -> torch.Tensor:
-            return torch.as_tensor(value or 0.0, dtype=torch.float64, device=device)
-
-        totals = torch.stack([scalar(self.sums.get(name)) for name in SUMS])
-        largest = scalar(self.largest_deviation)
+        totals = torch.stack([_scalar(self.sums.get(name, 0.0), device) for name in SUMS])
+        largest = _scalar(self.largest_deviation, device)
         torch.distributed.all_reduce(totals)
         torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
         total = dict(zip(SUMS, totals.tolist(), strict=True))
@@ -66,3 +61,7 @@ class MetricSums:
             "entropy": total["negative_log_prob"] / tokens,
             "policy_tokens": total["tokens"],
         }
+
+
+def _scalar(value: torch.Tensor | float, device: torch.device) -> torch.Tensor:
+    return torch.as_tensor(value, dtype=torch.float64, device=device)
