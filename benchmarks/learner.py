@@ -100,7 +100,8 @@ class Float32AdamW:
         self._optimizer.step()
         self._optimizer.zero_grad()
         for weight, copy in zip(self._weights, self._copies, strict=True):
-            weight.data.copy_(copy)
+            if weight.dtype != copy.dtype:
+                weight.data.copy_(copy)
 
 
 def packed_learner(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[], None]:
@@ -221,7 +222,7 @@ def measured_memory(step: Callable[[], None], before: float, cuda: bool) -> floa
 
 
 def random_model(folder: Path, precision: str, device: str) -> str:
-    """A model of 1.1 billion random weights in the shape of the Llama family."""
+    """A model of 1.2 billion random weights in the shape of the Llama family."""
     config = LlamaConfig(
         vocab_size=128_256,
         hidden_size=2048,
@@ -294,7 +295,8 @@ def main(options: argparse.Namespace) -> None:
     against_padded, against_bare = against("padded"), against("bare")
     packed, padded = zip(*against_padded, strict=True)
     best = {"packed": min(packed), "padded": min(padded)}
-    print_speeds(best, memory, options.model, dialogues)
+    device = torch.cuda.get_device_name() if cuda else "CPU"
+    print_speeds(device, best, memory, needed_operations(options.model, dialogues), dialogues)
     name = "learner_gpu" if cuda else "learner"
     report(
         [
@@ -307,16 +309,15 @@ def main(options: argparse.Namespace) -> None:
 
 
 def print_speeds(
+    device: str,
     seconds_of: dict[str, float],
     memory: dict[str, float],
-    model: str,
+    needed: float,
     dialogues: Sequence[TrainingSequence],
 ) -> None:
     """Tokens a second and memory of each way, and the share of the GPU's peak where it is known."""
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    peak = next((value for gpu, value in PEAK_OPERATIONS_PER_SECOND.items() if gpu in name), None)
-    needed = needed_operations(model, dialogues)
-    table = Table("", "policy tokens/s", "tokens/s", "of them useful operations/s", "peak GiB")
+    peak = next((value for gpu, value in PEAK_OPERATIONS_PER_SECOND.items() if gpu in device), None)
+    table = Table("", "policy tokens/s", "tokens/s", "needed operations/s", "peak GiB")
     for way, elapsed in seconds_of.items():
         share = "" if peak is None else f" ({needed / elapsed / peak:.1%} of the data sheet's)"
         table.add_row(
@@ -326,7 +327,7 @@ def print_speeds(
             f"{needed / elapsed:.3g}{share}",
             f"{memory[way]:.2f}",
         )
-    Console(width=120).print(f"{name}, best round:", table)
+    Console(width=120).print(f"{device}, best round:", table)
 
 
 def needed_operations(model: str, dialogues: Sequence[TrainingSequence]) -> float:
