@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from post_mortem import end_and_tell_where_it_was, last_lines
 
 from curio_ray.dialogue import Dialogue
+from curio_ray.log_files import DRIVER_LOG
 from curio_ray.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[2]
@@ -81,15 +83,22 @@ class InterruptedRun:
             "train", "configs/pocket.yaml", "--output", str(path),
             *overrides((*SHORT, "training.iterations=500", *changes)),
         )  # fmt: skip
-        process = subprocess.Popen(
-            started, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        self._wait_for_lines(iterations + 1)
-        family = psutil.Process(process.pid).children(recursive=True)
-        os.killpg(process.pid, signal.SIGINT)
-        self.printed, _ = process.communicate(timeout=DEADLINE_S)
-        self.exit_code = process.returncode
+        output = path.with_name(f"{path.name}.log")
+        with output.open("w") as printed:
+            process = subprocess.Popen(
+                started, cwd=REPOSITORY, stdout=printed, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+        try:
+            self._wait_for_lines(iterations + 1, process)
+            family = psutil.Process(process.pid).children(recursive=True)
+            os.killpg(process.pid, signal.SIGINT)
+            self.exit_code = process.wait(DEADLINE_S)
+        except BaseException as error:
+            error.add_note(end_and_tell_where_it_was(process))
+            error.add_note(output.read_text() + last_lines(path / "logs" / DRIVER_LOG))
+            raise
+        self.printed = output.read_text()
         _, self.left_behind = psutil.wait_procs(family, timeout=20)
         self.stopped_at = self._last_iteration()
         last = self.stopped_at + 1
@@ -98,11 +107,12 @@ class InterruptedRun:
             resumed, cwd=REPOSITORY, capture_output=True, text=True, timeout=DEADLINE_S, check=False
         )
 
-    def _wait_for_lines(self, count: int) -> None:
+    def _wait_for_lines(self, count: int, process: subprocess.Popen[bytes]) -> None:
         metrics = self.path / "metrics.jsonl"
         give_up = time.monotonic() + DEADLINE_S
         while not metrics.exists() or len(metrics.read_text().splitlines()) < count:
-            assert time.monotonic() < give_up, "the run logged no iteration"
+            assert process.poll() is None, f"the run ended with exit code {process.returncode}"
+            assert time.monotonic() < give_up, f"no {count} lines of metrics in {DEADLINE_S} s"
             time.sleep(0.2)
 
     def _last_iteration(self) -> int:
