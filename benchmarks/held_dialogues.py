@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ class World:
             for name, of, caching in SERVERS
         }
         ray.get([each.ready.remote() for each in self.servers.values()])
+        # As in a runner's process
+        gc.freeze()
 
     def end(self) -> None:
         """End the servers' processes."""

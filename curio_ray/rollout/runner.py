@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from curio_ray.config import parse_config
 from curio_ray.errors import RolloutError
+from curio_ray.heavy_imports import without_collections
 from curio_ray.models.lean_transformers import import_transformers_without_torch
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
 from curio_ray.rollout.local import LocalRunners, Replicas
@@ -34,9 +35,11 @@ class DialogueRunner:
     def __init__(self, run: dict[str, Any], index: int) -> None:
         self._index = index
         config = parse_config(run)
-        task = make_task(config.task, config.seed)
-        import_transformers_without_torch()
-        self._local = LocalRunners(config, task)
+        # All dialogues would wait while what was imported and loaded is searched for garbage.
+        with without_collections():
+            task = make_task(config.task, config.seed)
+            import_transformers_without_torch()
+            self._local = LocalRunners(config, task)
 
     def ping(self) -> str:
         """RLlib's probe of a runner that it took for lost."""
