@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -13,14 +11,13 @@ FRAMES = 5
 LINES = 15
 
 
-def end_and_tell_where_it_was(process: subprocess.Popen) -> str:
+def end_and_tell_where_it_was(process: subprocess.Popen[bytes]) -> str:
     """End a run with all its processes; where their main threads, and the run's others, were."""
     if process.poll() is not None:
-        return f"the run had ended with exit code {process.returncode}"
+        return ""
     run = psutil.Process(process.pid)
     family = run.children(recursive=True)
-    others = [_stacks(each)[:1] for each in family]
-    stacks = list(chain(_stacks(run), *others))
+    stacks = _stacks(run) + [stack for each in family for stack in _stacks(each)[:1]]
     for each in [run, *family]:
         with suppress(psutil.NoSuchProcess):
             each.kill()
@@ -36,11 +33,9 @@ def _stacks(process: psutil.Process) -> list[str]:
     """The innermost frames of each thread, after a line that tells its process."""
     command = [str(Path(sys.executable).with_name("py-spy")), "dump", "--pid", str(process.pid)]
     dumped = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    lines = dumped.splitlines()
-    return [f"{lines[0][:80]}, {stack}" for stack in _by_thread(lines)]
+    head, *threads = dumped.split("\nThread ")
+    return [f"{head.strip()[:80]}, {_innermost(each)}" for each in threads]
 
 
-def _by_thread(lines: list[str]) -> Iterator[str]:
-    starts = [number for number, line in enumerate(lines) if line.startswith("Thread ")]
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=False):
-        yield "\n".join(lines[start : min(end, start + 1 + FRAMES)])
+def _innermost(thread: str) -> str:
+    return "\n".join(thread.splitlines()[: 1 + FRAMES])
