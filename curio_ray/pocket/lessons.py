@@ -26,7 +26,7 @@ from curio_ray.pocket.world_examples import belief_example, environment_example,
 
 WORLD_SCHEDULE = Schedule(steps=900)
 CHANGING_WORLD_SCHEDULE = Schedule(steps=400, learning_rate=1e-3, warmup_steps=20)
-CONTRADICTION_SCHEDULE = Schedule(steps=450, learning_rate=1e-3, warmup_steps=20)
+CONTRADICTION_SCHEDULE = Schedule(steps=800, learning_rate=1e-3, warmup_steps=20)
 POLICY_SCHEDULE = Schedule(steps=500)
 
 
@@ -80,7 +80,7 @@ def train_changing_world(
         return [
             [contradiction_example(generator, renderer) for _ in range(14)]
             + [changed_environment_example(generator, renderer) for _ in range(2)]
-            + [stated_context_example(generator, renderer) for _ in range(2)]
+            + [stated_context_example(generator, renderer) for _ in range(4)]
             + [environment_example(generator, renderer, size) for _ in range(2)],
             [contradicted_belief_example(generator, renderer) for _ in range(24)]
             + [changed_belief_example(generator, renderer) for _ in range(4)]

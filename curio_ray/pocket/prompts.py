@@ -7,7 +7,7 @@ from curio_ray.pocket.world import STRATEGIES
 from curio_ray.tasks.base import ReadingPrompt
 
 USER_MODEL_PROMPT = ReadingPrompt(
-    instruction=words.USER_MODEL_INSTRUCTION,
+    instruction=words.READING_INSTRUCTION,
     policy_name=words.POLICY_NAME,
     user_name=words.USER_NAME,
     question=words.USER_MODEL_QUESTION,
@@ -18,7 +18,7 @@ USER_MODEL_PROMPT = ReadingPrompt(
 def reward_model_prompt(ideal: str) -> ReadingPrompt:
     """The judge's prompt for a user whose ideal strategy is known."""
     return ReadingPrompt(
-        instruction=words.REWARD_MODEL_INSTRUCTION,
+        instruction=words.READING_INSTRUCTION,
         policy_name=words.POLICY_NAME,
         user_name=words.USER_NAME,
         question=words.reward_model_question(ideal),

@@ -24,9 +24,8 @@ def vocabulary() -> list[str]:
     """Every token in the order of its id: special tokens, then all words that anybody says."""
     prompts = [
         words.persona_instruction({}),
-        words.USER_MODEL_INSTRUCTION,
+        words.READING_INSTRUCTION,
         words.USER_MODEL_QUESTION,
-        words.REWARD_MODEL_INSTRUCTION,
         words.reward_model_question("ideal"),
         *(words.policy_instruction(number + 1) for number in range(words.MAX_QUESTIONS)),
     ]

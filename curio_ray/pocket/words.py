@@ -28,9 +28,8 @@ SMALL_TALK = (
 POLICY_NAME = "adviser"
 USER_NAME = "user"
 
-USER_MODEL_INSTRUCTION = "guess the ideal exercise ."
+READING_INSTRUCTION = "guess the ideal exercise ."
 USER_MODEL_QUESTION = "which exercise fits ?"
-REWARD_MODEL_INSTRUCTION = "judge the exercise ."
 REWARD_MODEL_LABELS = ("no", "yes")
 
 
@@ -46,8 +45,8 @@ def persona_instruction(persona: Persona) -> str:
 
 
 def reward_model_question(ideal: str) -> str:
-    """What the reward model is asked; the ideal stands next to the recommendation it judges."""
-    return f"ideal {ideal} : does it fit ?"
+    """What the reward model is asked; the ideal stands close to the recommendation it judges."""
+    return f"judge the exercise . ideal {ideal} : does it fit ?"
 
 
 def question(attribute: str) -> str:

@@ -77,6 +77,15 @@ def test_the_judge_is_told_the_users_ideal_strategy(task: ExerciseTask) -> None:
     assert STRATEGIES[user.type_index] in task.reward_model_prompt(user).question
 
 
+def test_the_judge_reads_the_transcript_as_the_user_model_does(task: ExerciseTask) -> None:
+    belief, verdict = task.user_model_prompt(), task.reward_model_prompt(task.users("train")[0])
+    assert (belief.instruction, belief.policy_name, belief.user_name) == (
+        verdict.instruction,
+        verdict.policy_name,
+        verdict.user_name,
+    )
+
+
 def test_relevant_questions_are_told_from_background_ones(task: ExerciseTask) -> None:
     assert task.is_relevant("your pace ?") is True
     assert task.is_relevant("your sleep ?") is False
