@@ -27,6 +27,7 @@ from curio_ray.models.wire import (
 logger = logging.getLogger(__name__)
 
 BATCH_WINDOW_S = 0.001
+UNSENDABLE = (TypeError, ValueError, OverflowError)
 
 
 class ReplicaLink:
@@ -98,10 +99,18 @@ class ReplicaLink:
             return
         try:
             self._connection.send(asks)
-        except (TypeError, ValueError, OverflowError) as error:
+        except UNSENDABLE:
+            self._connection.send(Asks([], asks.cancelled))
+            for number, request in asks.requests:
+                self._send_alone(self._connection, number, request)
+
+    def _send_alone(self, connection: _Connection, number: int, request: GenerateRequest) -> None:
+        """A frame for one request, which fails if it cannot be serialized."""
+        try:
+            connection.send(Asks([(number, request)], []))
+        except UNSENDABLE as error:
             failure = ServerError(f"{self._label}: a request cannot be serialized ({error})")
-            for number, _ in asks.requests:
-                self._resolve(number, failure)
+            self._resolve(number, failure)
 
     async def _connect(self) -> None:
         """Connect, and send what has been asked for meanwhile."""

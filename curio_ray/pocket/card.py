@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import mean
 from string import Template
 
 from curio_ray.pocket.evaluate_changing_world import ChangingFigures
 from curio_ray.pocket.evaluate_policy import PolicyFigures
-from curio_ray.pocket.evaluate_world import WorldFigures
+from curio_ray.pocket.evaluate_world import BeliefFigures, WorldFigures
 
 _CARD = Template(
     """# Pocket models
@@ -28,10 +30,12 @@ $users held-out users of the exercise task, seed $task_seed:
 | right verdicts of the reward model, half of them on wrong recommendations | $judgements |
 
 The user model's belief against the exact Bayesian posterior, by how many of the five relevant
-attributes the user told (with up to three background answers, and something odd now and then):
+attributes the user told (with up to three background answers, and something odd now and then).
+KL is the mean KL(posterior, belief) in nats; *alone* is the belief of a user model that hears the
+user's words alone (`roles.user_model.hears: user_words`):
 
-| relevant answers | mean KL(posterior, belief), nats | accuracy | accuracy of the posterior |
-|---|---|---|---|
+| relevant answers | KL | KL, alone | accuracy | accuracy, alone | accuracy of the posterior |
+|---|---|---|---|---|---|
 $beliefs
 
 Expected calibration error of the likeliest type, ten bins: $calibration.
@@ -57,6 +61,7 @@ On users who do not change:
 | replies as the rule has them to odd utterances | $odd | $new_odd |
 | right verdicts of the reward model | $judgements | $new_judgements |
 | mean KL(posterior, belief), nats, 0 to 5 relevant answers | $divergences | $new_divergences |
+| the same, the user's words alone | $alone | $new_alone |
 
 ## `policy`: the start of training
 
@@ -95,9 +100,9 @@ def model_card(
     """The card in Markdown; `changes` are the figures of `world` and of `changing_world`."""
     before, after = changes
     rows = [
-        f"| {level.relevant_answers} | {level.divergence:.4f} | {level.accuracy:.3f} "
-        f"| {level.best_accuracy:.3f} |"
-        for level in world.beliefs
+        f"| {whole.relevant_answers} | {whole.divergence:.4f} | {alone.divergence:.4f} "
+        f"| {whole.accuracy:.3f} | {alone.accuracy:.3f} | {whole.best_accuracy:.3f} |"
+        for whole, alone in zip(world.beliefs, world.user_words_beliefs, strict=True)
     ]
     return _CARD.substitute(
         parameters=f"{parameters / 1e6:.2f} million",
@@ -120,8 +125,10 @@ def model_card(
         new_true_answers=f"{changing_world.true_answers:.4f}",
         new_odd=f"{changing_world.right_odd_replies:.4f}",
         new_judgements=f"{changing_world.right_judgements:.4f}",
-        divergences=_mean_divergence(world),
-        new_divergences=_mean_divergence(changing_world),
+        divergences=_mean_divergence(world.beliefs),
+        new_divergences=_mean_divergence(changing_world.beliefs),
+        alone=_mean_divergence(world.user_words_beliefs),
+        new_alone=_mean_divergence(changing_world.user_words_beliefs),
         calibration=f"{world.calibration_error:.4f}",
         success=f"{policy.success:.3f}",
         majority=f"{majority:.3f}",
@@ -130,5 +137,5 @@ def model_card(
     )
 
 
-def _mean_divergence(world: WorldFigures) -> str:
-    return f"{sum(level.divergence for level in world.beliefs) / len(world.beliefs):.4f}"
+def _mean_divergence(beliefs: Sequence[BeliefFigures]) -> str:
+    return f"{mean(level.divergence for level in beliefs):.4f}"

@@ -94,7 +94,10 @@ def changed_dialogue(
 
 
 def changed_belief_example(
-    generator: np.random.Generator, renderer: Renderer, relevant: int | None = None
+    generator: np.random.Generator,
+    renderer: Renderer,
+    relevant: int | None = None,
+    hears_policy: bool = True,
 ) -> Example:
     """A transcript in which the user changed, and the posterior of the latest answers.
 
@@ -102,10 +105,12 @@ def changed_belief_example(
     """
     if relevant is None:
         relevant = int(generator.integers(0, 6))
-    return belief_dialogue(renderer, _changed_transcript(generator, relevant))
+    return belief_dialogue(renderer, _changed_transcript(generator, relevant), hears_policy)
 
 
-def contradicted_belief_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+def contradicted_belief_example(
+    generator: np.random.Generator, renderer: Renderer, hears_policy: bool = True
+) -> Example:
     """A transcript whose later answers contradict earlier ones, and the latest ones' posterior."""
     before = draw_persona(generator)
     now = _altered(generator, before, chance=0.5)
@@ -116,7 +121,7 @@ def contradicted_belief_example(generator: np.random.Generator, renderer: Render
     later = [*again[: generator.integers(1, len(again) + 1)], *new]
     past = converse(generator, before, asked, oddity=0.1)
     _, *rest = converse(generator, now, generator.permutation(later).tolist(), oddity=0.1)
-    return belief_dialogue(renderer, [*past, *rest])
+    return belief_dialogue(renderer, [*past, *rest], hears_policy)
 
 
 def changed_judgement_example(generator: np.random.Generator, renderer: Renderer) -> Example:

@@ -45,6 +45,12 @@ def odd_utterance(generator: np.random.Generator) -> str:
     )
 
 
+def odd_recommendation(generator: np.random.Generator) -> str:
+    """A recommendation of one to three words of any kind."""
+    salad = [pick(generator, _ANYTHING) for _ in range(generator.integers(1, 4))]
+    return words.recommendation(" ".join(salad))
+
+
 def converse(
     generator: np.random.Generator, persona: Persona, attributes: Iterable[str], oddity: float
 ) -> list[Utterance]:

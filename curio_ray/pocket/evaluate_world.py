@@ -13,7 +13,7 @@ from curio_ray.pocket import words
 from curio_ray.pocket.conversation import converse, mixed_attributes, odd_utterance
 from curio_ray.pocket.render import Renderer
 from curio_ray.pocket.scoring import calibration_error, exact_reply_share, label_distribution
-from curio_ray.pocket.world import ATTRIBUTES, STRATEGIES
+from curio_ray.pocket.world import ATTRIBUTES, RELEVANT, STRATEGIES
 from curio_ray.pocket.world_examples import (
     belief_dialogue,
     environment_dialogue,
@@ -21,6 +21,7 @@ from curio_ray.pocket.world_examples import (
 )
 
 ODD_UTTERANCES = 6
+LEVELS_OF_KNOWLEDGE = 1 + len(RELEVANT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,15 @@ class BeliefFigures:
 
 @dataclass(frozen=True, slots=True)
 class WorldFigures:
-    """All shares are in [0, 1]; `calibration_error` is that of the likeliest type, in ten bins."""
+    """All shares are in [0, 1]; `calibration_error` is that of the likeliest type, in ten bins.
+
+    `user_words_beliefs` are read from the user's words alone.
+    """
 
     true_answers: float
     right_odd_replies: float
     beliefs: tuple[BeliefFigures, ...]
+    user_words_beliefs: tuple[BeliefFigures, ...]
     calibration_error: float
     right_judgements: float
 
@@ -54,7 +59,12 @@ def evaluate_world(
     """Measure the three frozen roles of the world model."""
     generator = np.random.default_rng(seed)
     per_level = [
-        measure_belief(network, renderer, users, relevant, generator) for relevant in range(6)
+        measure_belief(network, renderer, users, relevant, generator)
+        for relevant in range(LEVELS_OF_KNOWLEDGE)
+    ]
+    alone = [
+        measure_belief(network, renderer, users, relevant, generator, hears_policy=False)
+        for relevant in range(LEVELS_OF_KNOWLEDGE)
     ]
     confidences = np.concatenate([confidence for _, confidence, _ in per_level])
     hits = np.concatenate([hit for _, _, hit in per_level])
@@ -62,6 +72,7 @@ def evaluate_world(
         true_answers=true_answer_share(network, renderer, users, generator),
         right_odd_replies=odd_answer_share(network, renderer, users, generator),
         beliefs=tuple(figures for figures, _, _ in per_level),
+        user_words_beliefs=tuple(figures for figures, _, _ in alone),
         calibration_error=calibration_error(confidences, hits),
         right_judgements=right_judgement_share(network, renderer, users, generator),
     )
@@ -104,16 +115,18 @@ def measure_belief(
     users: Sequence[User],
     relevant: int,
     generator: np.random.Generator,
+    hears_policy: bool = True,
 ) -> tuple[BeliefFigures, np.ndarray, np.ndarray]:
     """Figures, confidences [users] and hits [users] after so many relevant answers.
 
-    None to three background answers are mixed in, and something odd is said now and then.
+    None to three background answers are mixed in, and something odd is said now and then. Without
+    `hears_policy` the transcript holds the user's words alone.
     """
     examples = []
     for user in users:
         attributes = mixed_attributes(generator, relevant, int(generator.integers(4)))
         dialogue = converse(generator, user.persona, attributes, oddity=0.1)
-        examples.append(belief_dialogue(renderer, dialogue))
+        examples.append(belief_dialogue(renderer, dialogue, hears_policy))
     labels = [renderer.word(strategy) for strategy in STRATEGIES]
     belief = label_distribution(network, examples, labels)
     exact = np.stack([example.targets[0][labels] for example in examples]).astype(np.float64)

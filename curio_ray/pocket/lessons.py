@@ -42,7 +42,8 @@ def train_world(
         size, longest = curriculum.persona_size, curriculum.longest_conversation
         return [
             [environment_example(generator, renderer, size) for _ in range(16)],
-            [belief_example(generator, renderer, longest) for _ in range(40)],
+            [belief_example(generator, renderer, longest) for _ in range(40)]
+            + [belief_example(generator, renderer, longest, hears_policy=False) for _ in range(8)],
             [judgement_example(generator, renderer, longest) for _ in range(40)],
         ]
 
@@ -71,7 +72,8 @@ def train_changing_world(
             [changed_environment_example(generator, renderer) for _ in range(12)]
             + [environment_example(generator, renderer, size) for _ in range(4)],
             [changed_belief_example(generator, renderer) for _ in range(24)]
-            + [belief_example(generator, renderer, longest) for _ in range(8)],
+            + [belief_example(generator, renderer, longest) for _ in range(8)]
+            + [changed_belief_example(generator, renderer, hears_policy=False) for _ in range(4)],
             [changed_judgement_example(generator, renderer) for _ in range(4)]
             + [judgement_example(generator, renderer, longest) for _ in range(4)],
         ]
@@ -84,7 +86,11 @@ def train_changing_world(
             + [environment_example(generator, renderer, size) for _ in range(2)],
             [contradicted_belief_example(generator, renderer) for _ in range(24)]
             + [changed_belief_example(generator, renderer) for _ in range(4)]
-            + [belief_example(generator, renderer, longest) for _ in range(4)],
+            + [belief_example(generator, renderer, longest) for _ in range(4)]
+            + [
+                contradicted_belief_example(generator, renderer, hears_policy=False)
+                for _ in range(4)
+            ],
             [judgement_example(generator, renderer, longest) for _ in range(4)],
         ]
 

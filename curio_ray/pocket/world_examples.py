@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from curio_ray.pocket import words
-from curio_ray.pocket.conversation import converse, exchange, mixed_attributes, odd_utterance, pick
+from curio_ray.pocket.conversation import (
+    converse,
+    exchange,
+    mixed_attributes,
+    odd_recommendation,
+    odd_utterance,
+    pick,
+)
 from curio_ray.pocket.examples import ChatExample, Example, one_hot, over_words
 from curio_ray.pocket.posterior import posterior
 from curio_ray.pocket.prompts import USER_MODEL_PROMPT, reward_model_prompt
@@ -53,7 +60,9 @@ def environment_dialogue(
     return dialogue.finish()
 
 
-def belief_example(generator: np.random.Generator, renderer: Renderer, longest: int) -> Example:
+def belief_example(
+    generator: np.random.Generator, renderer: Renderer, longest: int, hears_policy: bool = True
+) -> Example:
     """A transcript and the exact posterior; a recommendation at its end must not move it."""
     persona = draw_persona(generator)
     dialogue = _conversation(generator, persona, longest)
@@ -63,11 +72,18 @@ def belief_example(generator: np.random.Generator, renderer: Renderer, longest: 
         dialogue.append(("policy", said))
     elif ending < 0.3:
         dialogue += exchange(persona, said)
-    return belief_dialogue(renderer, dialogue)
+    return belief_dialogue(renderer, dialogue, hears_policy)
 
 
-def belief_dialogue(renderer: Renderer, dialogue: list[Utterance]) -> Example:
-    """A transcript with the exact posterior given the user's own words as target."""
+def belief_dialogue(
+    renderer: Renderer, dialogue: list[Utterance], hears_policy: bool = True
+) -> Example:
+    """A transcript with the exact posterior given the user's own words as target.
+
+    The policy's words may be missing in it (`roles.user_model.hears: user_words`).
+    """
+    if not hears_policy:
+        dialogue = [(speaker, text) for speaker, text in dialogue if speaker == "user"]
     facts = words.known_facts(text for speaker, text in dialogue if speaker == "user")
     labels = [renderer.word(strategy) for strategy in STRATEGIES]
     target = over_words(labels, posterior(facts), renderer.vocabulary_size)
@@ -79,7 +95,8 @@ def judgement_example(generator: np.random.Generator, renderer: Renderer, longes
     """A finished dialogue and whether its recommendation is the ideal one.
 
     The ideal is any strategy, whatever the persona, so that only the recommendation counts. Half
-    of the dialogues are short: that is where comparing is learned.
+    of the dialogues are short: that is where comparing is learned. A few recommend nothing that
+    exists, which a policy would else find out to be judged at random.
     """
     dialogue = _conversation(
         generator, draw_persona(generator), longest if generator.random() < 0.5 else 0
@@ -88,12 +105,14 @@ def judgement_example(generator: np.random.Generator, renderer: Renderer, longes
     kind = generator.random()
     if kind < 0.5:
         last = words.recommendation(ideal)
-    elif kind < 0.92:
+    elif kind < 0.87:
         last = words.recommendation(other)
-    elif kind < 0.97:
+    elif kind < 0.92:
         last = f"{words.recommendation(ideal)} {words.recommendation(other)}"
-    else:
+    elif kind < 0.95:
         last = odd_utterance(generator)
+    else:
+        last = odd_recommendation(generator)
     return judgement_dialogue(renderer, [*dialogue, ("policy", last)], ideal)
 
 

@@ -165,9 +165,10 @@ def test_more_seeded_prompt_tokens_than_a_step_holds_are_all_served(running: Run
 
 def test_a_request_that_cannot_be_sent_fails_alone_with_the_reason(running: Running) -> None:
     async def converse(client: ServerClient) -> list[GenerateResult | BaseException]:
-        unsent = client.generate(GenerateRequest([threading.Lock()]), "a")  # type: ignore[list-item]
-        refused = await asyncio.gather(unsent, return_exceptions=True)
-        return [*refused, await client.generate(GenerateRequest(PROMPT, max_tokens=2), "a")]
+        unsendable = GenerateRequest([threading.Lock()])  # type: ignore[list-item]
+        requests = (unsendable, GenerateRequest(PROMPT, max_tokens=2))
+        answers = [client.generate(each, "a") for each in requests]
+        return await asyncio.gather(*answers, return_exceptions=True)
 
     refused, served = running.with_client(converse)
     assert isinstance(served, GenerateResult)

@@ -12,6 +12,7 @@ from curio_ray.dialogue import User
 from curio_ray.errors import ConfigError
 from curio_ray.pocket import words
 from curio_ray.pocket.build import CARD_NAME, load_model
+from curio_ray.pocket.conversation import odd_recommendation
 from curio_ray.pocket.evaluate_changing_world import (
     changed_answer_share,
     changed_belief_distance,
@@ -30,7 +31,7 @@ from curio_ray.pocket.render import Renderer, Utterance
 from curio_ray.pocket.scoring import label_distribution
 from curio_ray.pocket.tokenizer import vocabulary
 from curio_ray.pocket.world import STRATEGIES
-from curio_ray.pocket.world_examples import belief_dialogue
+from curio_ray.pocket.world_examples import belief_dialogue, judgement_dialogue
 from curio_ray.tasks.exercise import ExerciseTask
 
 
@@ -89,6 +90,18 @@ def test_the_belief_is_close_to_the_exact_posterior(
     assert figures.divergence < 0.1
 
 
+@pytest.mark.parametrize("relevant", range(6))
+def test_the_users_words_alone_are_read_as_well(
+    world: LlamaForCausalLM,
+    renderer: Renderer,
+    users: Sequence[User],
+    generator: np.random.Generator,
+    relevant: int,
+) -> None:
+    figures, _, _ = measure_belief(world, renderer, users, relevant, generator, hears_policy=False)
+    assert figures.divergence < 0.1
+
+
 def test_a_recommendation_does_not_move_the_belief(
     world: LlamaForCausalLM, renderer: Renderer
 ) -> None:
@@ -120,6 +133,21 @@ def test_the_policy_starts_unskilled_but_knows_what_full_answers_imply(
     assert 0.18 <= figures.success <= 0.3
     assert figures.relevant_questions == pytest.approx(0.25, abs=0.06)
     assert figures.success_when_told > 0.9
+
+
+def test_the_judge_approves_of_no_recommendation_of_nonsense(
+    world: LlamaForCausalLM, renderer: Renderer, generator: np.random.Generator
+) -> None:
+    nonsense = [odd_recommendation(generator) for _ in range(40)]
+    examples = [
+        judgement_dialogue(renderer, [("user", words.OPENING), ("policy", said)], ideal)
+        for ideal in STRATEGIES
+        for said in nonsense
+        if not words.recommended_strategies(said)
+    ]
+    labels = [renderer.word(label) for label in words.REWARD_MODEL_LABELS]
+    verdicts = label_distribution(world, examples, labels)
+    assert verdicts[:, 0].min() > 0.5
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +183,9 @@ def test_the_model_of_changing_users_is_as_true_to_those_who_do_not_change(
     assert true_answer_share(changing_world, renderer, users, generator) >= 0.97
     assert stated_answer_share(changing_world, renderer, users, generator) >= 0.97
     assert right_judgement_share(changing_world, renderer, users, generator) >= 0.98
-    figures, _, _ = measure_belief(changing_world, renderer, users, 4, generator)
-    assert figures.divergence < 0.1
+    for hears_policy in (True, False):
+        figures, _, _ = measure_belief(changing_world, renderer, users, 4, generator, hears_policy)
+        assert figures.divergence < 0.1
 
 
 @pytest.mark.parametrize("name", ["policy", "world", "changing_world"])
