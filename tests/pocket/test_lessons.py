@@ -37,6 +37,14 @@ def test_a_recommendation_does_not_move_the_target_belief(renderer: Renderer) ->
     np.testing.assert_array_equal(before.targets[0], after.targets[0])
 
 
+def test_without_the_policys_words_the_target_belief_is_the_same(renderer: Renderer) -> None:
+    heard = [("user", words.OPENING), ("user", "joints sore .")]
+    whole = [heard[0], ("policy", "your joints ?"), heard[1]]
+    alone = belief_dialogue(renderer, whole, hears_policy=False)
+    assert alone.token_ids == belief_dialogue(renderer, heard).token_ids
+    np.testing.assert_array_equal(alone.targets[0], belief_dialogue(renderer, whole).targets[0])
+
+
 def test_the_target_belief_is_the_exact_posterior(renderer: Renderer) -> None:
     dialogue = [("user", words.OPENING), ("policy", "your joints ?"), ("user", "joints sore .")]
     target = belief_dialogue(renderer, dialogue).targets[0]
