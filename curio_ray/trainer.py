@@ -215,7 +215,8 @@ class Trainer:
         """Wait until the learner has loaded, and join it with its server for weight transfer."""
         if not self._learner_joined:
             self.learner.wait_ready()
-            self._connect()
+            policy = self.config.roles.policy.server
+            self._connect(self.watch.present(policy), self.watch.mark_lost)
             self._learner_joined = True
 
     def _learn(self, dialogues: list[Dialogue], clock: PhaseClock) -> dict[str, float]:
@@ -277,9 +278,11 @@ class Trainer:
         """Whether all replicas belong to one group, which is made anew when one comes or goes."""
         return self.config.weights.backend != SHARED_MEMORY
 
-    def _connect(self, replicas: Sequence[Any] | None = None) -> None:
+    def _connect(
+        self, replicas: Sequence[Any], on_loss: Callable[[Any], None] | None = None
+    ) -> None:
         config, policy = self.config, self.config.roles.policy.server
-        setup_weight_transfer(self.learner, self.servers, policy, config.weights, replicas)
+        setup_weight_transfer(self.learner, self.servers, policy, config.weights, replicas, on_loss)
 
     def _push_to(
         self, replicas: Sequence[Any], on_loss: Callable[[Any], None] | None = None

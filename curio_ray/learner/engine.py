@@ -283,7 +283,9 @@ def _unpack(
     reference: torch.Tensor,
     values: torch.Tensor,
 ) -> Iterator[SequenceScore]:
-    """Cut a pack's results [A], [A] and [T] into the scores of its sequences."""
+    """Cut a pack's results [A], [A] and [T] into the scores of its sequences, if it has any."""
+    if not sequences:
+        return
     action_ends = np.cumsum([sequence.policy_tokens for sequence in sequences])[:-1]
     turn_ends = np.cumsum([len(sequence.value_positions) for sequence in sequences])[:-1]
     for sequence, own, old, value in zip(

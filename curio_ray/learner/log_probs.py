@@ -65,8 +65,11 @@ class _ChunkedLogProbs(torch.autograd.Function):
         hidden, weight, bias, token_ids = context.saved_tensors
         (gradient,) = gradients
         hidden_gradient = torch.empty_like(hidden)
-        weight_gradient = torch.zeros_like(weight, dtype=torch.float32)
-        bias_gradient = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
+        # A frozen head has no gradient, which would be the largest tensor of all.
+        weight_gradient, bias_gradient = (
+            torch.zeros_like(tensor, dtype=torch.float32) if needed else None
+            for tensor, needed in zip((weight, bias), context.needs_input_grad[1:3], strict=True)
+        )
         for rows in _chunks(hidden, weight):
             # d log p(token) / d logits = onehot(token) - softmax(logits)
             logits = _logits(hidden[rows], weight, bias, context.softcap)
@@ -79,10 +82,16 @@ class _ChunkedLogProbs(torch.autograd.Function):
                 bias_gradient += slope.sum(dim=0)
             slope = slope.to(hidden.dtype)
             hidden_gradient[rows] = slope @ weight
-            weight_gradient += slope.T @ hidden[rows]
-        if bias_gradient is not None:
-            bias_gradient = bias_gradient.to(bias.dtype)
-        return hidden_gradient, weight_gradient.to(weight.dtype), bias_gradient, None, None, None
+            if weight_gradient is not None:
+                weight_gradient += slope.T @ hidden[rows]
+        return (
+            hidden_gradient,
+            None if weight_gradient is None else weight_gradient.to(weight.dtype),
+            None if bias_gradient is None else bias_gradient.to(bias.dtype),
+            None,
+            None,
+            None,
+        )
 
 
 def soft_cap(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:

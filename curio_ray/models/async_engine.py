@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -24,8 +26,15 @@ if TYPE_CHECKING:
 MEMORY_FOLDER = Path("/dev/shm")
 
 
+logger = logging.getLogger(__name__)
+
+
 class AsyncEngine:
-    """Overlaps scheduling and answering, here, with the model's steps, there."""
+    """Overlaps scheduling and answering, here, with the model's steps, there.
+
+    When the engine's process dies this one ends as well: Ray starts the server again, and what it
+    was asked goes to another replica.
+    """
 
     def __init__(self, server: str, arguments: dict[str, Any]) -> None:
         self.statistics = EngineStatistics()
@@ -36,6 +45,7 @@ class AsyncEngine:
         self._unfinished = 0
         self._busy_since = 0.0
         self._engine: AsyncLLM | None = None
+        self._shut_down = False
 
     async def start(self) -> None:
         """Import vLLM in a thread, then start the engine's process.
@@ -52,13 +62,14 @@ class AsyncEngine:
         """Answer one request.
 
         Raises:
-            ServerError: vLLM refused the request, or its process died.
+            ServerError: vLLM refused the request.
         """
         from vllm.exceptions import VLLMError
 
         self._begin()
         try:
-            output = await self._final_output(request)
+            with self._ending_with_the_engine():
+                output = await self._final_output(request)
         except (VLLMError, ValueError, TypeError, RuntimeError) as error:
             raise ServerError(f"server '{self._server}' failed a request: {error}") from error
         finally:
@@ -71,24 +82,27 @@ class AsyncEngine:
         """Tell the model's workers how weights will come."""
         from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
 
-        await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=info))
+        with self._ending_with_the_engine():
+            await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=info))
 
     async def start_weight_update(self) -> None:
         """Freeze requests, drop every cached key and value, make the model ready to receive."""
-        await self._llm.pause_generation(mode="keep", clear_cache=True)
-        await self._llm.start_weight_update()
+        with self._ending_with_the_engine():
+            await self._llm.pause_generation(mode="keep", clear_cache=True)
+            await self._llm.start_weight_update()
 
     async def update_weights(self, info: dict[str, Any]) -> None:
         """Receive one chunk of weights; tensors reach the engine's process as a file in memory."""
         from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
 
-        with _for_another_process(info) as sent:
+        with _for_another_process(info) as sent, self._ending_with_the_engine():
             await self._llm.update_weights(WeightTransferUpdateRequest(update_info=sent))
 
     async def finish_weight_update(self, version: int) -> None:
         """Complete the model, stamp the version and let requests go on."""
-        await self._llm.finish_weight_update(weight_version=str(version))
-        await self._llm.resume_generation()
+        with self._ending_with_the_engine():
+            await self._llm.finish_weight_update(weight_version=str(version))
+            await self._llm.resume_generation()
         self.statistics.weight_updates += 1
 
     async def load_weights(self, chunks: Sequence[dict[str, Any]], version: int) -> UpdateSeconds:
@@ -105,6 +119,7 @@ class AsyncEngine:
 
     async def shutdown(self) -> None:
         """End the engine's process."""
+        self._shut_down = True
         if self._engine is not None:
             await asyncio.to_thread(self._engine.shutdown)
 
@@ -114,17 +129,33 @@ class AsyncEngine:
             raise ServerError(f"server '{self._server}' is not ready; await ready() first")
         return self._engine
 
+    @contextlib.contextmanager
+    def _ending_with_the_engine(self) -> Iterator[None]:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            yield
+        except EngineDeadError:
+            if self._shut_down:
+                raise
+            logger.exception("server '%s': its engine's process died", self._server)
+            # Ray takes any other end for one that was meant, and starts nothing again.
+            os._exit(1)
+
     async def _final_output(self, request: GenerateRequest) -> RequestOutput:
         from vllm.inputs.engine import tokens_input
 
+        final: RequestOutput | None = None
+        # To its end, which is the final output: a generator that is left before aborts its request.
         async for output in self._llm.generate(
             tokens_input(request.prompt_ids),
             sampling_parameters(request),
             str(next(self._numbers)),
         ):
-            if output.finished:
-                return output
-        raise ServerError(f"server '{self._server}': vLLM ended a request without an answer")
+            final = output
+        if final is None or not final.finished:
+            raise ServerError(f"server '{self._server}': vLLM ended a request without an answer")
+        return final
 
     def _begin(self) -> None:
         if self._unfinished == 0:

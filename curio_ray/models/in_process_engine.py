@@ -19,6 +19,7 @@ from curio_ray.models.requests import GenerateRequest, GenerateResult
 from curio_ray.models.vllm_arguments import result_of, sampling_parameters
 
 if TYPE_CHECKING:
+    from vllm import RequestOutput
     from vllm.v1.engine.llm_engine import LLMEngine
 
 READINGS_WAIT_STEPS = 8
@@ -55,6 +56,7 @@ class InProcessEngine:
         self._arguments = arguments
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"engine-{server}")
         self._numbers = itertools.count()
+        self._unanswered: set[asyncio.Future[GenerateResult]] = set()
         self._arrived: list[_Pending] = []
         self._readings: list[_Pending] = []
         self._readings_waited = 0
@@ -78,6 +80,8 @@ class InProcessEngine:
         if self._failure is not None:
             future.set_exception(self._failure)
             return future
+        self._unanswered.add(future)
+        future.add_done_callback(self._unanswered.discard)
         if not self._arrived:
             self._loop.call_soon(self._admit_arrived)
         self._arrived.append(_Pending(request, future))
@@ -139,9 +143,7 @@ class InProcessEngine:
 
     def _fail(self, failure: ServerError) -> None:
         self._failure = self._failure or failure
-        waiting = [*self._arrived, *self._readings, *self._pending.values()]
-        self._arrived.clear()
-        self._deliver([(pending.future, self._failure) for pending in waiting])
+        self._deliver([(future, self._failure) for future in self._unanswered])
 
     # On the engine's thread.
 
@@ -216,14 +218,22 @@ class InProcessEngine:
         for output in outputs:
             pending = self._leave(output.request_id)
             if pending is not None:
-                result = result_of(pending.request, output)
-                self.statistics.count(pending.request, result)
-                answers.append((pending.future, result))
+                answers.append((pending.future, self._answer(pending.request, output)))
         if answers:
             self._loop.call_soon_threadsafe(self._deliver, answers)
         if not self._has_work():
             self._free_memory.trim_if_due()
         self._keep_stepping()
+
+    def _answer(
+        self, request: GenerateRequest, output: RequestOutput
+    ) -> GenerateResult | ServerError:
+        try:
+            result = result_of(request, output)
+        except ServerError as error:
+            return error
+        self.statistics.count(request, result)
+        return result
 
     def _leave(self, key: str) -> _Pending | None:
         pending = self._pending.pop(key, None)

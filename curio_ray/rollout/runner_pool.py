@@ -134,7 +134,10 @@ class RunnerPool:
         for runner, share in list(working.items()):
             if runner in healthy and time.monotonic() > share.deadline:
                 logger.warning("dialogue runner %d passed its deadline and is restarted", runner)
-                ray.kill(self._group._worker_manager.actors()[runner], no_restart=False)
+                manager = self._group._worker_manager
+                ray.kill(manager.actors()[runner], no_restart=False)
+                # So that nothing is handed to it before it has answered a probe.
+                manager.set_actor_state(runner, healthy=False)
                 healthy.discard(runner)
             if runner not in healthy:
                 logger.warning("dialogue runner %d died; its share is held again", runner)

@@ -50,11 +50,13 @@ def run_group(make_run_config: MakeConfig) -> Iterator[Callable[..., LearnerGrou
 class Outcome:
     """Scores, then the metrics of five updates, the second one of a single sequence.
 
+    `lone_score` is of the first sequence without company, so that a second rank has none.
     `weights` are the policy's after the second and `sent` what a server would get. `state` was
     saved after the fifth, and `next_metrics` are those of the update that followed.
     """
 
     scores: list[SequenceScore]
+    lone_score: SequenceScore
     metrics: list[dict[str, float]]
     weights: dict[str, np.ndarray]
     sent: dict[str, np.ndarray]
@@ -115,16 +117,18 @@ def outcomes(
     plain, engine = engine_at(0), engine_at(kind["zero_stage"])
     curve = [plain.update(each) for each in (sequences, sequences[:1], *later)]
     scores = engine.score(sequences)
+    [lone_score] = engine.score(sequences[:1]).values()
     metrics = [engine.update(sequences), engine.update(sequences[:1])]
     weights = policy_weights(engine)
     metrics += [engine.update(each) for each in later]
     engine.save(folder / "one")
     scores_in_order = [scores[index] for index in range(8)]
     following = engine.update(sequences)
-    one = Outcome(scores_in_order, metrics, weights, weights, folder / "one", following)
+    one = Outcome(scores_in_order, lone_score, metrics, weights, weights, folder / "one", following)
 
     group = run_group(model=wide_model_folder, ranks=2, **kind)
     scored = group.score(sequences)
+    [lone_score] = group.score(sequences[:1])
     metrics = [group.update(sequences), group.update(sequences[:1])]
     group.setup_weight_transfer("shared_memory", {})
     sent = received(group.send_weights(1))
@@ -133,7 +137,7 @@ def outcomes(
     metrics += [group.update(each) for each in later]
     group.save(folder / "two")
     following = group.update(sequences)
-    two = Outcome(scored, metrics, weights, sent, folder / "two", following)
+    two = Outcome(scored, lone_score, metrics, weights, sent, folder / "two", following)
 
     group.load(two.state)
     resumed = group.update(sequences)
@@ -149,6 +153,12 @@ def test_two_ranks_score_like_one(outcomes: Outcomes) -> None:
     for left, right in zip(outcomes.one.scores, outcomes.two.scores, strict=True):
         np.testing.assert_allclose(left.log_probs, right.log_probs, atol=1e-5)
         np.testing.assert_allclose(left.values, right.values, atol=1e-5)
+
+
+def test_a_rank_without_a_dialogue_to_score_leaves_it_to_the_other(outcomes: Outcomes) -> None:
+    left, right = outcomes.one.lone_score, outcomes.two.lone_score
+    np.testing.assert_allclose(left.log_probs, right.log_probs, atol=1e-5)
+    np.testing.assert_allclose(left.values, right.values, atol=1e-5)
 
 
 def test_two_ranks_report_the_metrics_of_one(outcomes: Outcomes) -> None:

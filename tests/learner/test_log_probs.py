@@ -41,6 +41,14 @@ def test_chunked_gradients_equal_autograds_on_full_logits(with_bias: bool) -> No
     torch.testing.assert_close(actual, expected)
 
 
+def test_a_frozen_head_leaves_the_other_gradient_the_same() -> None:
+    hidden, weight, bias, ids = head(with_bias=True)
+    learned = chunked_log_probs(hidden, weight, ids, 0.7, bias).sum()
+    frozen = chunked_log_probs(hidden, weight.detach(), ids, 0.7, bias.detach()).sum()
+    expected, actual = (torch.autograd.grad(each, hidden) for each in (learned, frozen))
+    torch.testing.assert_close(actual, expected)
+
+
 def test_no_rows_give_a_gradient_of_zeros() -> None:
     _, weight, _, _ = head(False)
     hidden = torch.empty(0, 4, requires_grad=True)

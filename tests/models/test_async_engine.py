@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
+import psutil
 import pytest
+import ray
 from conftest import LearnerOfOneModel, Running, log_probs_of
 from transformers import PreTrainedModel
 
 from curio_ray.errors import ServerError
-from curio_ray.models.requests import GenerateRequest
+from curio_ray.models.client import ServerClient
+from curio_ray.models.requests import GenerateRequest, GenerateResult
 from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
 
 PROMPT = list(range(5, 75))
@@ -17,7 +21,7 @@ PROMPT = list(range(5, 75))
 
 @pytest.fixture(scope="module")
 def running(make_running: Callable[..., Running]) -> Running:
-    return make_running("servers.policy.engine=async")
+    return make_running("servers.policy.engine=async", "servers.world.engine=async")
 
 
 def test_log_probs_equal_those_of_transformers(
@@ -49,3 +53,20 @@ def test_a_prompt_that_is_too_long_fails_alone(running: Running) -> None:
     )
     assert isinstance(refused, ServerError)
     assert len(served.token_ids) == 2
+
+
+def test_a_server_whose_engine_process_died_is_started_again_and_answers(running: Running) -> None:
+    requests = [GenerateRequest(PROMPT, max_tokens=200, seed=n) for n in range(4)]
+    expected = [answer.token_ids for answer in running.ask(requests, "world")]
+    [replica] = running.servers.replicas("world")
+    server = psutil.Process(ray.get(replica.ready.remote())["pid"])
+
+    async def converse(client: ServerClient) -> list[GenerateResult]:
+        calls = [asyncio.create_task(client.generate(r, str(n))) for n, r in enumerate(requests)]
+        await client.generate(GenerateRequest(PROMPT), "first")
+        for process in server.children(recursive=True):
+            process.kill()
+        return await asyncio.gather(*calls)
+
+    answers = running.with_client(converse, "world")
+    assert [answer.token_ids for answer in answers] == expected

@@ -32,14 +32,17 @@ def setup_weight_transfer(
     server: str,
     config: WeightTransferConfig,
     replicas: Sequence[Any] | None = None,
+    on_loss: Callable[[Any], None] | None = None,
 ) -> None:
     """Make the senders and connect them with the server's replicas, by default with all.
 
-    Over `nccl` and `ipc` the replicas connected here are those that every push must reach.
+    Over `nccl` and `ipc` the replicas connected here are those that every push must reach. Over
+    shared memory, with `on_loss`, one that is lost meanwhile is given to it, and the others go on.
     """
     replicas = servers.replicas(server) if replicas is None else replicas
     if config.backend == SHARED_MEMORY:
-        _on_replicas(server, replicas, "init_weight_transfer", ({},), config.deadline_s)
+        seconds = config.deadline_s
+        _on_replicas(server, replicas, "init_weight_transfer", ({},), seconds, on_loss)
         learner.setup_weight_transfer(config.backend, {})
         return
     info: dict[str, Any] = {"servers": replicas, "deadline_s": config.deadline_s}
