@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from vllm import RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
-MEMORY_FOLDER = Path("/dev/shm")
-
-
 logger = logging.getLogger(__name__)
+
+MEMORY_FOLDER = Path("/dev/shm")
 
 
 class AsyncEngine:

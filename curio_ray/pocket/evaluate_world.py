@@ -58,14 +58,13 @@ def evaluate_world(
 ) -> WorldFigures:
     """Measure the three frozen roles of the world model."""
     generator = np.random.default_rng(seed)
-    per_level = [
-        measure_belief(network, renderer, users, relevant, generator)
-        for relevant in range(LEVELS_OF_KNOWLEDGE)
-    ]
-    alone = [
-        measure_belief(network, renderer, users, relevant, generator, hears_policy=False)
-        for relevant in range(LEVELS_OF_KNOWLEDGE)
-    ]
+    per_level, alone = (
+        [
+            measure_belief(network, renderer, users, relevant, generator, hears_policy)
+            for relevant in range(LEVELS_OF_KNOWLEDGE)
+        ]
+        for hears_policy in (True, False)
+    )
     confidences = np.concatenate([confidence for _, confidence, _ in per_level])
     hits = np.concatenate([hit for _, _, hit in per_level])
     return WorldFigures(

@@ -78,6 +78,7 @@ def test_the_simulated_user_answers_odd_utterances_by_rule(
     assert odd_answer_share(world, renderer, users, generator) >= 0.9
 
 
+@pytest.mark.parametrize("hears_policy", [True, False], ids=["dialogue", "user_words"])
 @pytest.mark.parametrize("relevant", range(6))
 def test_the_belief_is_close_to_the_exact_posterior(
     world: LlamaForCausalLM,
@@ -85,20 +86,9 @@ def test_the_belief_is_close_to_the_exact_posterior(
     users: Sequence[User],
     generator: np.random.Generator,
     relevant: int,
+    hears_policy: bool,
 ) -> None:
-    figures, _, _ = measure_belief(world, renderer, users, relevant, generator)
-    assert figures.divergence < 0.1
-
-
-@pytest.mark.parametrize("relevant", range(6))
-def test_the_users_words_alone_are_read_as_well(
-    world: LlamaForCausalLM,
-    renderer: Renderer,
-    users: Sequence[User],
-    generator: np.random.Generator,
-    relevant: int,
-) -> None:
-    figures, _, _ = measure_belief(world, renderer, users, relevant, generator, hears_policy=False)
+    figures, _, _ = measure_belief(world, renderer, users, relevant, generator, hears_policy)
     assert figures.divergence < 0.1
 
 
