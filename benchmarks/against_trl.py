@@ -26,15 +26,15 @@ from spoken_lengths import long_talk_overrides, write_longer_models
 from spoken_server import SpokenServer
 from trl_process import Round, TrlProcess, environment_python
 
-from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.config import RunConfig, load_config
-from curio_ray.models import launch
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.reading import ReadingFormat
-from curio_ray.ray_session import connect_to_ray
+from curio_ray.placement.ray_session import connect_to_ray
 from curio_ray.rewards.streams import stream_weights, weighted_rewards
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.reading import ReadingFormat
+from curio_ray.serving import launch
 from curio_ray.tasks.base import ReadingPrompt
 from curio_ray.tasks.registry import make_task
+from curio_ray.training.algorithm import Curio, CurioConfig
 
 POCKET = Path(__file__).parents[1] / "configs" / "pocket.yaml"
 PHASES = ("collect", "score", "credit", "learn", "weights")

@@ -21,12 +21,12 @@ import ray
 from ratios import Ratio, in_turn, report, summarise
 from simulated_server import SimulatedEngine
 
-from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.config import load_config
-from curio_ray.models import launch
-from curio_ray.models.engine import UpdateSeconds
-from curio_ray.models.requests import GenerateRequest, GenerateResult
-from curio_ray.models.server import ModelServer
+from curio_ray.serving import launch
+from curio_ray.serving.engine import UpdateSeconds
+from curio_ray.serving.requests import GenerateRequest, GenerateResult
+from curio_ray.serving.server import ModelServer
+from curio_ray.training.algorithm import Curio, CurioConfig
 
 POCKET = Path(__file__).parents[1] / "configs" / "pocket.yaml"
 LATENCY_S = 0.1

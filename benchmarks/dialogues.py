@@ -24,9 +24,9 @@ from spoken_lengths import LongTalk, long_talk_overrides, write_longer_models
 
 from curio_ray.config import load_config
 from curio_ray.dialogue import Turn
-from curio_ray.models.client import ServerClient
-from curio_ray.models.requests import GenerateRequest, GenerateResult
 from curio_ray.rollout.assignment import RolloutBatch
+from curio_ray.serving.client import ServerClient
+from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.tasks.registry import make_task
 
 POCKET = Path(__file__).parents[1] / "configs" / "pocket.yaml"

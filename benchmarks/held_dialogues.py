@@ -15,12 +15,12 @@ from spoken_server import SpokenServer
 from curio_ray.config import RunConfig
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import CurioError
-from curio_ray.models import server as server_module
-from curio_ray.models.client import ServerClient
-from curio_ray.models.roles import RoleFormats, Roles, connect_roles
-from curio_ray.models.server import ModelServer
+from curio_ray.roles.roles import RoleFormats, Roles, connect_roles
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
 from curio_ray.rollout.collect import collect_dialogues
+from curio_ray.serving import server as server_module
+from curio_ray.serving.client import ServerClient
+from curio_ray.serving.server import ModelServer
 from curio_ray.tasks.base import Task
 
 DEADLINE_S = 600.0

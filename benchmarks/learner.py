@@ -30,13 +30,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.learner import losses
-from curio_ray.learner.batch import TrainingSequence
 from curio_ray.learner.deepspeed_setup import join_process_group
 from curio_ray.learner.engine import LearnerEngine
-from curio_ray.learner.model import DTYPES, build_policy_value_model
-from curio_ray.learner.packed_tensors import pack_tensors
-from curio_ray.learner.packing import pack_sequences
-from curio_ray.models.locate import locate_model
+from curio_ray.learner.model_loading import DTYPES, build_policy_value_model
+from curio_ray.learner.packing import pack_sequences, pack_tensors
+from curio_ray.learner.sequences import TrainingSequence
+from curio_ray.model_paths import locate_model
 
 PEAK_OPERATIONS_PER_SECOND = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 """Dense bfloat16, by data sheet."""

@@ -10,8 +10,8 @@ from typing import Any
 from held_dialogues import Work, World, close
 from ratios import Ratio, in_turn, summarise
 
-from curio_ray.models.client import ServerClient
-from curio_ray.models.requests import GenerateRequest, GenerateResult
+from curio_ray.serving.client import ServerClient
+from curio_ray.serving.requests import GenerateRequest, GenerateResult
 
 QUIET_S = 0.004
 

@@ -36,14 +36,14 @@ from rich.console import Console
 from rich.table import Table
 from simulated_server import set_latency, start_simulated_servers
 
-from curio_ray.algorithm import CurioConfig
 from curio_ray.config import RunConfig, load_config
 from curio_ray.placement.reservation import reserve
-from curio_ray.placement.runners import PlacedRunners
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.local import Replicas
+from curio_ray.rollout.placed_runners import PlacedRunners
 from curio_ray.rollout.runner_pool import RunnerPool
 from curio_ray.tasks.registry import make_task
+from curio_ray.training.algorithm import CurioConfig
 
 POCKET = Path(__file__).parents[1] / "configs" / "pocket.yaml"
 REPLICAS = 4

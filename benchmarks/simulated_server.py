@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import ray
 
 from curio_ray.config.servers import ServerConfig
-from curio_ray.models.engine import EngineStatistics
-from curio_ray.models.requests import GenerateRequest, GenerateResult
-from curio_ray.models.server import ModelServer
 from curio_ray.rollout.local import Replicas
+from curio_ray.serving.engine import EngineStatistics
+from curio_ray.serving.requests import GenerateRequest, GenerateResult
+from curio_ray.serving.server import ModelServer
 
 SAID = [40, 41, 10]
 

@@ -20,8 +20,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from curio_ray.dialogue import Turn
-from curio_ray.models.locate import locate_model
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.model_paths import locate_model
+from curio_ray.tasks.exercise.task import ExerciseTask
 
 CONTEXT = 1024
 

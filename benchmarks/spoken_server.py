@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from spoken_lengths import BY_SERVER
 
-from curio_ray.models.requests import GenerateRequest, GenerateResult
-from curio_ray.models.server import ModelServer
+from curio_ray.serving.requests import GenerateRequest, GenerateResult
+from curio_ray.serving.server import ModelServer
 
 
 class SpokenServer(ModelServer):

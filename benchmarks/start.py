@@ -58,7 +58,7 @@ def processor_seconds(process: psutil.Process) -> float:
 def one_after_the_other(config_file: Path) -> None:
     """Start everything alone; prints a line for each part: name, seconds, processor seconds."""
     laps = Laps()
-    from curio_ray.commands.check import check_config
+    from curio_ray.commands.common import check_config
     from curio_ray.config import load_config
 
     config = load_config(config_file)
@@ -66,21 +66,21 @@ def one_after_the_other(config_file: Path) -> None:
     laps.lap("command line, checks")
     import ray
 
-    import curio_ray.training  # noqa: F401
-    from curio_ray.evaluation.split import hold_with_split
+    import curio_ray.training.train_loop  # noqa: F401
+    from curio_ray.evaluation.collect import collect_evaluation
     from curio_ray.heavy_imports import without_collections
     from curio_ray.learner.group import LearnerGroup
-    from curio_ray.models.launch import start_servers
-    from curio_ray.models.roles import RoleFormats
-    from curio_ray.models.weight_transfer.push import setup_weight_transfer
+    from curio_ray.placement.ray_session import connect_to_ray
     from curio_ray.placement.reservation import reserve
-    from curio_ray.ray_session import connect_to_ray
+    from curio_ray.roles.roles import RoleFormats
     from curio_ray.rollout.runner_pool import RunnerPool
+    from curio_ray.serving.launch import start_servers
     from curio_ray.tasks.registry import make_task
+    from curio_ray.weights.push import setup_weight_transfer
 
     with without_collections():
-        from curio_ray.algorithm import CurioConfig
-        from curio_ray.placement.runners import PlacedRunners
+        from curio_ray.rollout.placed_runners import PlacedRunners
+        from curio_ray.training.algorithm import CurioConfig
 
     task = make_task(config.task, config.seed)
     RoleFormats(config.roles, config.servers, task)
@@ -106,7 +106,7 @@ def one_after_the_other(config_file: Path) -> None:
     setup_weight_transfer(learner, started[policy], policy, config.weights)
     handles = {name: servers.replicas(name) for name, servers in started.items()}
     pool = RunnerPool(group, handles, config.cluster.recovery_deadline_s, lambda: None)
-    held = hold_with_split(pool, task, config, USERS, config.seed)
+    held = collect_evaluation(pool, task, config, USERS, config.seed)
     assert held.first_dialogue_at is not None
     print(f"{FIRST}\t{held.first_dialogue_at - laps._last}\t0", flush=True)
     ray.shutdown()
@@ -127,7 +127,7 @@ def sequential(config_file: Path, parts: dict[str, list[tuple[float, float]]]) -
 
 def whole(config_file: Path) -> float:
     """Seconds from the start of `curio train` to its first dialogue."""
-    from curio_ray.run_folder.folder import METRICS_FILE
+    from curio_ray.run_folder.existing_runs import METRICS_FILE
     from curio_ray.run_folder.metrics import read_metrics
 
     with tempfile.TemporaryDirectory(prefix="curio-start-") as folder:

@@ -17,8 +17,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.reading import ReadingFormat
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.reading import ReadingFormat
 from curio_ray.supervised.examples import (
     Example,
     environment_example,
@@ -28,7 +28,7 @@ from curio_ray.supervised.examples import (
     user_model_example,
 )
 from curio_ray.tasks.base import Demonstration
-from curio_ray.tasks.education import EducationTask
+from curio_ray.tasks.education.task import EducationTask
 
 
 @dataclass(frozen=True, slots=True)

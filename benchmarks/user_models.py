@@ -15,13 +15,13 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from curio_ray.dialogue import User
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.locate import locate_model
-from curio_ray.models.reading import ReadingFormat, first_tokens
-from curio_ray.pocket import words
+from curio_ray.model_paths import locate_model
 from curio_ray.pocket.posterior import posterior
-from curio_ray.pocket.world import RELEVANT
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.reading import ReadingFormat, first_tokens
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import RELEVANT
+from curio_ray.tasks.exercise.task import ExerciseTask
 
 Exchanges = Sequence[tuple[str, str]]
 

@@ -27,14 +27,14 @@ from ratios import Ratio, in_turn, report, summarise
 
 from curio_ray.config import RunConfig, load_config
 from curio_ray.learner import group
-from curio_ray.learner.actor import LearnerRank
-from curio_ray.models import launch
-from curio_ray.models.requests import GenerateRequest, GenerateResult
-from curio_ray.models.server import ModelServer
-from curio_ray.models.weight_transfer.arrays import WeightBucket, as_tensors
-from curio_ray.models.weight_transfer.push import push_weights, setup_weight_transfer
-from curio_ray.run_folder.folder import METRICS_FILE
+from curio_ray.learner.group import LearnerRank
+from curio_ray.run_folder.existing_runs import METRICS_FILE
 from curio_ray.run_folder.metrics import read_metrics
+from curio_ray.serving import launch
+from curio_ray.serving.requests import GenerateRequest, GenerateResult
+from curio_ray.serving.server import ModelServer
+from curio_ray.weights.arrays import WeightBucket, as_tensors
+from curio_ray.weights.push import push_weights, setup_weight_transfer
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PHASES = ("collect", "score", "credit", "learn", "weights")

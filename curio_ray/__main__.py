@@ -1,5 +1,5 @@
 """`python -m curio_ray` is the `curio` command."""
 
-from curio_ray.cli import main
+from curio_ray.commands.main import main
 
 main()

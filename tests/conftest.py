@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture(scope="session")
 def smollm_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """SmolLM2-135M-Instruct as a folder that a server can load."""
-    from curio_ray.models.smollm2 import write_model
+    from curio_ray.pocket.smollm2 import write_model
 
     folder = tmp_path_factory.mktemp("smollm2")
     write_model(folder)

@@ -15,14 +15,14 @@ from transformers import AutoModelForCausalLM
 
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue, Turn, User
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.locate import locate_model
+from curio_ray.model_paths import locate_model
 from curio_ray.rewards.streams import (
     assign_intrinsic_reward,
     assign_task_reward,
     stream_weights,
     weighted_rewards,
 )
+from curio_ray.roles.chat import ChatFormat
 from curio_ray.tasks.base import Message, Task
 
 NEVER = 2**30

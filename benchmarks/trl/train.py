@@ -23,7 +23,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from curio_ray.config import RunConfig, load_config
 from curio_ray.dialogue import User
-from curio_ray.models.locate import locate_model
+from curio_ray.model_paths import locate_model
 from curio_ray.tasks.registry import make_task
 
 

@@ -1,1 +1,1 @@
-"""Commands with a file of their own, and what the commands share. `curio_ray/cli.py` names all."""
+"""What a person types: a file for each command. `main.py` joins them."""

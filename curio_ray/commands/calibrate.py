@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from curio_ray.run_folder.folder import DIALOGUES_FOLDER, RunFolder
+from curio_ray.run_folder.existing_runs import DIALOGUES_FOLDER, read_config
 
 if TYPE_CHECKING:
     from curio_ray.evaluation.calibration import Calibration
@@ -23,7 +23,7 @@ def calibrate(
     ] = 10,
 ) -> None:
     """Fit the temperature of a run's user model to the dialogues that it recorded."""
-    recorded_at = RunFolder.read_config(path).roles.user_model.temperature
+    recorded_at = read_config(path).roles.user_model.temperature
     from curio_ray.evaluation.calibration import calibrate as fit
     from curio_ray.run_folder.dialogues import read_newest_dialogues
 

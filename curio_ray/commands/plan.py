@@ -8,16 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from curio_ray.commands.options import ConfigFile, Overrides, all_changes
+from curio_ray.commands.common import ConfigFile, Overrides, all_changes
+from curio_ray.commands.plan_tables import render_estimates, render_places, render_plan
 from curio_ray.config import RunConfig, load_config
 from curio_ray.errors import ConfigError
+from curio_ray.placement.nodes import Node
 from curio_ray.plan import check_plan, make_plan, read_machine
 from curio_ray.plan.cluster import explain_missing, find_missing, read_cluster, read_nodes_file
 from curio_ray.plan.devices import DEFAULT_GPU, find_gpu
 from curio_ray.plan.gpu_memory import gpu_problems
-from curio_ray.plan.placement import Node
-from curio_ray.plan.render import render_plan
-from curio_ray.plan.render_estimates import render_estimates, render_places
 
 
 def show_plan(

@@ -12,14 +12,14 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from curio_ray.commands.options import ConfigFile, Overrides
+from curio_ray.commands.common import ConfigFile, Overrides
 from curio_ray.config import load_config
 from curio_ray.config.supervised import RoleName
 from curio_ray.errors import ConfigError
 from curio_ray.log_files import output_to_file
-from curio_ray.progress import ProgressDisplay
 from curio_ray.tasks.base import Task
 from curio_ray.tasks.registry import make_task
+from curio_ray.training.progress import ProgressDisplay
 
 _SHOWN = {
     "policy": "loss",

@@ -11,15 +11,14 @@ from typing import Any
 import ray
 from ray import tune
 
-from curio_ray.algorithm import CurioConfig
-from curio_ray.compare.algorithm import ComparedCurio
-from curio_ray.compare.at_once import run_cpus
-from curio_ray.compare.runs import LOGS_FOLDER, is_finished
+from curio_ray.compare.runs import LOGS_FOLDER, is_finished, run_cpus
+from curio_ray.compare.trial import ComparedCurio
 from curio_ray.config import RunConfig
 from curio_ray.errors import CurioError
 from curio_ray.log_files import link_process_logs
-from curio_ray.ray_session import connect_to_ray
-from curio_ray.run_folder.folder import next_free
+from curio_ray.placement.ray_session import connect_to_ray
+from curio_ray.run_folder.existing_runs import next_free
+from curio_ray.training.algorithm import CurioConfig
 
 _REPORTS_PER_RUN = 4
 

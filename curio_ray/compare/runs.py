@@ -8,6 +8,7 @@ varied.json          the field that the runs vary, where there is one
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,11 @@ from curio_ray.config import RunConfig, dump_config, load_config, with_value
 from curio_ray.config.loading import flat_values
 from curio_ray.config.rewards import IntrinsicName
 from curio_ray.errors import CheckpointError, ConfigError
+from curio_ray.placement.layout import DRIVER_CPUS, bundles
+from curio_ray.plan import Plan
+from curio_ray.plan.machine import Machine
 from curio_ray.run_folder.atomic import write_atomically
-from curio_ray.run_folder.folder import CONFIG_FILE, METRICS_FILE, holds_a_run, next_free
+from curio_ray.run_folder.existing_runs import CONFIG_FILE, METRICS_FILE, holds_a_run, next_free
 from curio_ray.run_folder.metrics import read_metrics
 
 RESULT_FILE = "result.json"
@@ -240,3 +244,25 @@ def _read(file: Path, varied_path: str | None) -> FinishedRun:
             f"{file.parent}: the finished run cannot be read ({error}); remove the folder to have "
             "it repeated"
         ) from error
+
+
+_ROUNDING = 1e-9
+
+
+def run_cpus(config: RunConfig) -> float:
+    """Logical CPUs that one run asks Ray for."""
+    return DRIVER_CPUS + sum(bundle.count * bundle.cpus for bundle in bundles(config))
+
+
+def runs_at_once(plan: Plan, machine: Machine) -> int:
+    """As many as fit by the plan's memory, logical CPUs and GPUs; at least one."""
+    if plan.config.learner.port is not None:
+        return 1
+    cpus = plan.config.cluster.cpus or machine.cores
+    limits = [
+        machine.available_bytes // max(1, plan.memory_bytes),
+        math.floor(cpus / run_cpus(plan.config) + _ROUNDING),
+    ]
+    if plan.gpus:
+        limits.append(math.floor(machine.gpus / plan.gpus + _ROUNDING))
+    return max(1, int(min(limits)))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from curio_ray.config.base import Positive, Seconds, Section
-from curio_ray.config.placement import LearnerPlacementConfig
+from curio_ray.config.cluster import LearnerPlacementConfig
 
 
 class ValueHeadConfig(Section):

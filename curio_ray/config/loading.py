@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from curio_ray.config.explain import explain
 from curio_ray.config.run import RunConfig
 from curio_ray.errors import ConfigError
-from curio_ray.models.locate import absolute_name
+from curio_ray.model_paths import absolute_name
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:

@@ -7,19 +7,19 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from curio_ray.config.base import Fraction, Positive, Seconds, Section
+from curio_ray.config.base import Section
+from curio_ray.config.cluster import ClusterConfig
+from curio_ray.config.evaluation import EvaluationConfig
 from curio_ray.config.learner import LearnerConfig
-from curio_ray.config.placement import PlacementConfig
 from curio_ray.config.rewards import CreditConfig, RewardsConfig
 from curio_ray.config.servers import (
-    ReadingRole,
     RolesConfig,
     ServerConfig,
-    UserModelRole,
     WeightTransferConfig,
 )
 from curio_ray.config.supervised import SupervisedConfig
 from curio_ray.config.tracking import TrackingConfig
+from curio_ray.config.training import RolloutConfig, TrainingConfig
 
 
 class TaskConfig(Section):
@@ -29,101 +29,6 @@ class TaskConfig(Section):
     """A registered task, or a class as module:Class."""
     options: dict[str, Any] = Field(default_factory=dict)
     """The task's own fields."""
-
-
-class StallConfig(Section):
-    """When a training dialogue is cut short since its belief no longer moves."""
-
-    exchanges: Positive = 2
-    """Exchanges in a row that must move the belief too little."""
-    change: Annotated[float, Field(gt=0, le=1)] = 0.02
-    """The total variation distance from which on a belief has moved."""
-
-
-class RolloutConfig(Section):
-    """How dialogues are held."""
-
-    runners: Positive = 1
-    """Processes that hold dialogues."""
-    placement: PlacementConfig = PlacementConfig()
-    """Where the runners lie."""
-    dialogues_in_flight: Positive = 64
-    """Dialogues that one runner holds at once."""
-    attempts: Positive = 3
-    """Tries per dialogue before another takes its place."""
-    dialogue_deadline_s: Seconds = 300
-    """Seconds within which a dialogue must be over."""
-    stall: StallConfig | None = None
-    """When the policy gets its last turn early; by default never. Training only."""
-
-
-class TrainingConfig(Section):
-    """How long to train and when to save."""
-
-    iterations: Positive
-    """Rounds of collecting dialogues and learning from them."""
-    dialogues_per_iteration: Positive
-    """Dialogues that one iteration learns from."""
-    max_staleness: Annotated[int, Field(ge=0)] = 0
-    """Weight versions that a token may be behind when it is learned from. At 0 dialogues are held
-    and learned from in turn; at 1 the next ones are held meanwhile."""
-    checkpoint_every: Positive = 20
-    """Iterations between checkpoints; the last one is always saved."""
-    keep_checkpoints: Positive = 2
-    """How many of the newest checkpoints stay."""
-
-
-class AlarmsConfig(Section):
-    """Where the monitors of reward hacking raise an alarm; docs/evaluation.md defines them."""
-
-    utterance_growth: float = 0.1
-    """Growth of the policy's utterances per turn, as a share of their mean length; alarm above."""
-    type_entropy: Annotated[float, Field(ge=0)] = 0.5
-    """Entropy of the predicted types relative to the true ones; alarm below."""
-    persuasion: Fraction = 0.05
-    """Share of the users' replies that contradict their persona; alarm above."""
-    belief_swings: Fraction = 0.25
-    """Movement of the belief per exchange beyond its net move; alarm above."""
-    overconfidence: Fraction = 0.1
-    """Confidence of the last belief less its accuracy; alarm above."""
-    calibration_error: Fraction = 0.15
-    """Expected calibration error of the last belief; alarm above."""
-    belief_gap: Fraction = 0.2
-    """Belief in the true type at the end, less that of the second user model; alarm above."""
-
-
-class EvaluationConfig(Section):
-    """Held-out evaluation, before the first and after the last iteration."""
-
-    users: Positive = 256
-    """Held-out users to talk with."""
-    temperature: Annotated[float, Field(ge=0)] = 1.0
-    """Sampling temperature of the policy."""
-    second_user_model: UserModelRole | None = None
-    """A user model that no reward comes from, which reads the finished dialogues again."""
-    judge: ReadingRole | None = None
-    """Who compares two dialogues for `curio judge`; by default the reward model's verdicts do."""
-    verdict_margin: Fraction = 0.01
-    """Verdicts of the reward model that differ by no more than this are a tie in `curio judge`."""
-    alarms: AlarmsConfig = AlarmsConfig()
-    """Thresholds of the monitors of reward hacking."""
-
-
-class ClusterConfig(Section):
-    """Where Ray runs."""
-
-    address: str | None = None
-    """A running Ray cluster, or auto; by default the run starts its own Ray."""
-    cpus: Positive | None = None
-    """Logical CPUs of the run's own Ray; all cores by default."""
-    dashboard: bool = False
-    """Whether the run's own Ray shows its web page."""
-    dashboard_port: Annotated[int, Field(ge=1024, le=65535)] = 8265
-    """Port of that page."""
-    capacity_deadline_s: Seconds = 60
-    """Seconds to wait for the nodes that the run asks for; one that cannot come ends it at once."""
-    recovery_deadline_s: Seconds = 600
-    """Seconds within which a lost server replica, or the last dialogue runner, must be back."""
 
 
 class RunConfig(Section):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from curio_ray.config.base import Positive, Seconds, Section
-from curio_ray.config.placement import PlacementConfig
+from curio_ray.config.cluster import PlacementConfig
 
 
 class ServerConfig(Section):

@@ -1,0 +1,1 @@
+"""What finished dialogues show: measures, intervals, monitors of reward hacking, win rates."""

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import ConfigError
 from curio_ray.evaluation.monitors import expected_calibration_error
-from curio_ray.models.beliefs import SMALLEST_PROBABILITY, at_temperature
+from curio_ray.roles.beliefs import SMALLEST_PROBABILITY, at_temperature
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 

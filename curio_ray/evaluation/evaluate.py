@@ -9,11 +9,12 @@ from typing import Any
 import ray
 
 from curio_ray.config import RunConfig
+from curio_ray.evaluation.collect import collect_evaluation
+from curio_ray.evaluation.metrics import evaluation_metrics
 from curio_ray.evaluation.second_user_model import make_second_user_model
-from curio_ray.evaluation.split import hold_with_split, split_metrics
-from curio_ray.models.launch import start_servers
-from curio_ray.ray_session import connect_to_ray
+from curio_ray.placement.ray_session import connect_to_ray
 from curio_ray.rollout.local import LocalRunners
+from curio_ray.serving.launch import start_servers
 from curio_ray.tasks.base import Split
 from curio_ray.tasks.registry import make_task
 
@@ -21,7 +22,7 @@ from curio_ray.tasks.registry import make_task
 def evaluate_policy(
     config: RunConfig, split: Split, users: int, seed: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """What `split_metrics` tells of the policy that the config serves.
+    """What `evaluation_metrics` tells of the policy that the config serves.
 
     Args:
         config: a run's, with a trained policy as the model of the policy's server.
@@ -46,10 +47,10 @@ def evaluate_policy(
         servers.wait_ready()
         runners.connect(servers.handles())
         say(f"holding {users} dialogues")
-        dialogues = hold_with_split(runners, task, config, users, seed, split).dialogues
+        dialogues = collect_evaluation(runners, task, config, users, seed, split).dialogues
         reread = None
         if second is not None:
             say("reading the dialogues again")
             reread = second.read(dialogues, servers)
     alarms = config.evaluation.alarms
-    return dict(split_metrics(dialogues, task, alarms, seed, split, reread))
+    return dict(evaluation_metrics(dialogues, task, alarms, seed, split, reread))

@@ -12,14 +12,15 @@ import ray
 
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue
+from curio_ray.evaluation.collect import collect_evaluation
+from curio_ray.evaluation.metrics import evaluation_metrics
 from curio_ray.evaluation.pair_judge import PairJudge
 from curio_ray.evaluation.second_user_model import make_second_user_model
-from curio_ray.evaluation.split import hold_with_split, split_metrics
 from curio_ray.evaluation.win_rate import WinRate, win_rate_of_judge, win_rate_of_verdicts
-from curio_ray.models.launch import start_servers
-from curio_ray.ray_session import connect_to_ray
+from curio_ray.placement.ray_session import connect_to_ray
 from curio_ray.rewards.streams import TASK
 from curio_ray.rollout.local import LocalRunners, Replicas
+from curio_ray.serving.launch import start_servers
 from curio_ray.tasks.base import Task
 from curio_ray.tasks.registry import make_task
 
@@ -68,7 +69,7 @@ def judge_policies(
             reread = None if reader is None else reader.read(dialogues, servers)
             alarms = first.evaluation.alarms
             held.append(dialogues)
-            figures.append(dict(split_metrics(dialogues, task, alarms, seed, reread=reread)))
+            figures.append(dict(evaluation_metrics(dialogues, task, alarms, seed, reread=reread)))
         if judge is None:
             own, others = (_verdicts(dialogues) for dialogues in held)
             margin = first.evaluation.verdict_margin
@@ -85,7 +86,7 @@ def _hold(
 ) -> list[Dialogue]:
     with contextlib.closing(LocalRunners(config, task)) as runners:
         runners.connect(replicas)
-        return hold_with_split(runners, task, config, users, seed, judged=judged).dialogues
+        return collect_evaluation(runners, task, config, users, seed, judged=judged).dialogues
 
 
 def _verdicts(dialogues: Sequence[Dialogue]) -> np.ndarray:

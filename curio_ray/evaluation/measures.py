@@ -8,7 +8,7 @@ import numpy as np
 
 from curio_ray.dialogue import Dialogue
 from curio_ray.evaluation.monitors import monitor_values
-from curio_ray.rewards.potentials import accuracy
+from curio_ray.rewards.intrinsic import accuracy
 from curio_ray.tasks.base import Task
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curio_ray.config.run import AlarmsConfig
+from curio_ray.config.evaluation import AlarmsConfig
 from curio_ray.dialogue import Dialogue
 from curio_ray.tasks.base import Task
 

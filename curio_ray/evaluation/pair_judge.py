@@ -10,10 +10,10 @@ import numpy as np
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue, User
 from curio_ray.errors import ConfigError, TemplateError
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.client import ServerClient
-from curio_ray.models.launch import ServerSet
-from curio_ray.models.reading import first_tokens, read_labels
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.reading import first_tokens, read_labels
+from curio_ray.serving.client import ServerClient
+from curio_ray.serving.launch import ServerSet
 from curio_ray.tasks.base import ComparisonPrompt, Task
 
 

@@ -14,9 +14,9 @@ from functools import cache
 from curio_ray.config import RunConfig
 from curio_ray.config.servers import UserModelRole
 from curio_ray.dialogue import Dialogue, Turn
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.launch import ServerSet
-from curio_ray.models.user_model import UserModel, UserModelFormat
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.user_model import UserModel, UserModelFormat
+from curio_ray.serving.launch import ServerSet
 from curio_ray.tasks.base import Task
 
 

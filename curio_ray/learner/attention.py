@@ -7,8 +7,8 @@ from typing import Any, cast
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from curio_ray.learner.log_probs import soft_cap
-from curio_ray.learner.packed_tensors import Segments
+from curio_ray.learner.model import soft_cap
+from curio_ray.learner.packing import Segments
 
 PACKED_ATTENTION = "curio_packed"
 

@@ -16,7 +16,7 @@ import torch.distributed
 
 from curio_ray.errors import CheckpointError
 from curio_ray.learner.optimizer_state import KINDS, local_pieces, set_steps, spread_weights
-from curio_ray.learner.piece_files import PieceReader, write_pieces
+from curio_ray.learner.shard_files import PieceReader, write_pieces
 
 if TYPE_CHECKING:
     from curio_ray.learner.engine import LearnerEngine

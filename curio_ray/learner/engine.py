@@ -13,22 +13,26 @@ import torch.distributed
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
 from curio_ray.learner import losses
-from curio_ray.learner.batch import SequenceScore, TrainingSequence, check_finite
 from curio_ray.learner.checkpoint import load_state, save_state
 from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.lora import adapters_off
 from curio_ray.learner.metrics import MetricSums
-from curio_ray.learner.model import (
+from curio_ray.learner.model import PolicyValueModel
+from curio_ray.learner.model_loading import (
     DTYPES,
-    PolicyValueModel,
     adapter_dropout,
     build_policy_value_model,
     build_reference_model,
 )
-from curio_ray.learner.packed_tensors import PackedTensors, pack_tensors
-from curio_ray.learner.packing import Pack, pack_sequences, split_minibatches
-from curio_ray.learner.schedule import warmup_factor
-from curio_ray.learner.weights import PolicyWeights
+from curio_ray.learner.packing import (
+    Pack,
+    PackedTensors,
+    pack_sequences,
+    pack_tensors,
+    split_minibatches,
+)
+from curio_ray.learner.policy_weights import PolicyWeights
+from curio_ray.learner.sequences import SequenceScore, TrainingSequence, check_finite
 
 MAX_SKIPPED_IN_A_ROW = 5
 
@@ -298,3 +302,8 @@ def _unpack(
         spread = np.zeros((2, len(sequence)), dtype=np.float32)
         spread[:, sequence.action_mask] = own, old
         yield SequenceScore(log_probs=spread[0], reference_log_probs=spread[1], values=value)
+
+
+def warmup_factor(step: int, warmup_steps: int) -> float:
+    """Share of the full learning rate at an optimizer step counted from 0: linear, then 1."""
+    return min(1.0, (step + 1) / (warmup_steps + 1))

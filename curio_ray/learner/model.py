@@ -1,27 +1,34 @@
-"""The language model with its value head, as one module for one DeepSpeed engine."""
+"""The policy as the learner reads it: packs to hidden states, log-probabilities and values.
+
+Log-probabilities of given tokens are computed without a tensor of [tokens, vocabulary].
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from curio_ray.config.learner import LearnerConfig
-from curio_ray.errors import LearnerError
-from curio_ray.learner.attention import register_packed_attention
-from curio_ray.learner.log_probs import chunked_log_probs, soft_cap
-from curio_ray.learner.lora import add_adapters
-from curio_ray.learner.packed_tensors import PackedTensors
-from curio_ray.learner.value_head import ValueHead
+from curio_ray.learner.packing import PackedTensors
 
-DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**27}
+"""By device: what stays in a CPU's cache, and what makes a GPU's matrix products large."""
+
+
+class ValueHead(nn.Module):
+    """A small network on the last hidden state. It says 0 everywhere until it is trained."""
+
+    def __init__(self, width: int, hidden_size: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, hidden_size)
+        self.outer = nn.Linear(hidden_size, 1)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Hidden states [T, width] to values float32[T]."""
+        return self.outer(nn.functional.gelu(self.inner(hidden)))[:, 0].float()
 
 
 class LogProbHead(nn.Module):
@@ -51,7 +58,7 @@ class PackReader(nn.Module):
         super().__init__()
         self.language_model = language_model
         head = language_model.get_output_embeddings()
-        self.log_prob_head = LogProbHead(head, temperature, _logit_softcap(language_model))
+        self.log_prob_head = LogProbHead(head, temperature, logit_softcap(language_model))
 
     def hidden_states(self, pack: PackedTensors) -> torch.Tensor:
         """The last hidden states [N, width] of a pack's tokens."""
@@ -98,100 +105,107 @@ class PolicyValueModel(PackReader):
         return self.action_log_probs(pack, hidden), values
 
 
-def build_policy_value_model(
-    model_path: str, config: LearnerConfig, temperature: float, seed: int
-) -> PolicyValueModel:
-    """Load the start policy and add a fresh value head, the same for the same seed.
-
-    Raises:
-        LearnerError: the model cannot have what `config` asks for.
-    """
-    language_model = load_language_model(model_path, config.precision)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        head = ValueHead(language_model.config.hidden_size, config.value.hidden_size)
-    head.to(DTYPES[config.precision])
-    if config.lora is not None:
-        add_adapters(language_model, config.lora, seed)
-    if config.gradient_checkpointing:
-        _checkpoint_gradients(language_model)
-    return PolicyValueModel(language_model, temperature, head, config.value.detach)
-
-
-def build_reference_model(model_path: str, precision: str, temperature: float) -> PolicyModel:
-    """The frozen start policy."""
-    model = PolicyModel(load_language_model(model_path, precision), temperature)
-    return model.requires_grad_(False)
-
-
-def load_language_model(model_path: str, precision: str) -> Any:
-    """A Hugging Face causal language model with packed attention and without dropout.
-
-    Raises:
-        LearnerError: the model does something to its logits that the learner would not repeat.
-    """
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(
-        model_path,
-        dtype=DTYPES[precision],
-        attn_implementation=register_packed_attention(),
-    )
-    _disable_dropout(model)
-    _check_output_head(model, model_path)
-    return model
-
-
-@contextmanager
-def adapter_dropout(model: nn.Module) -> Iterator[None]:
-    """Inside, the adapters' dropout is on, the only one that is left."""
-    modules = [module for module in model.modules() if isinstance(module, nn.Dropout)]
-    for module in modules:
-        module.train()
-    try:
-        yield
-    finally:
-        for module in modules:
-            module.eval()
-
-
-def _disable_dropout(model: Any) -> None:
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        for name, value in vars(module).items():
-            if name.endswith("dropout") and isinstance(value, float):
-                setattr(module, name, 0.0)
-
-
-def _checkpoint_gradients(language_model: Any) -> None:
-    """Keep only the input of every layer for the backward pass (Chen et al. 2016, 1604.06174)."""
-    try:
-        language_model.gradient_checkpointing_enable()
-    except ValueError as error:
-        raise LearnerError(
-            f"learner.gradient_checkpointing: {error}; write false, or choose another model"
-        ) from error
-    for module in language_model.modules():
-        if getattr(module, "gradient_checkpointing", False):
-            # transformers looks at this flag; what lies inside the layer stays as it is
-            module.training = True
-
-
-def _logit_softcap(model: Any) -> float | None:
-    cap: float | None = getattr(model.config, "final_logit_softcapping", None)
+def logit_softcap(model: Any) -> float | None:
+    """What the model caps its logits to, as Gemma 2 does, or None."""
+    cap: float | None = getattr(model.config, "finallogit_softcapping", None)
     return cap
 
 
-@torch.no_grad()
-def _check_output_head(model: Any, model_path: str) -> None:
-    """Models that scale their logits after the head would get wrong log-probabilities."""
-    token_ids = torch.arange(4)[None]
-    logits = model(input_ids=token_ids, use_cache=False).logits
-    hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state
-    own = soft_cap(model.get_output_embeddings()(hidden), _logit_softcap(model))
-    if not torch.allclose(own, logits, atol=1e-2, rtol=1e-2):
-        raise LearnerError(
-            f"{model_path}: the model changes its logits after the output head, which the learner "
-            "does not repeat; choose a model without logit scaling"
+def chunked_log_probs(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    token_ids: torch.Tensor,
+    temperature: float = 1.0,
+    bias: torch.Tensor | None = None,
+    softcap: float | None = None,
+) -> torch.Tensor:
+    """Natural log-probabilities of tokens under softmax((hidden · weightᵀ + bias) / temperature).
+
+    Rows go through the vocabulary in chunks, which the backward pass computes again. The softmax is
+    float32 whatever the type of the model.
+
+    Args:
+        hidden: [A, width], one row per token to predict.
+        weight: [vocabulary, width] of the output head.
+        token_ids: int64[A].
+        temperature: of the distribution that the tokens were sampled from.
+        bias: [vocabulary], or None.
+        softcap: the model's logits are cap · tanh(logits / cap), as in Gemma 2, or None.
+
+    Returns:
+        float32[A].
+    """
+    result: torch.Tensor = _ChunkedLogProbs.apply(
+        hidden, weight, bias, token_ids, temperature, softcap
+    )
+    return result
+
+
+class _ChunkedLogProbs(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        context: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        token_ids: torch.Tensor,
+        temperature: float,
+        softcap: float | None,
+    ) -> torch.Tensor:
+        context.save_for_backward(hidden, weight, bias, token_ids)
+        context.temperature, context.softcap = temperature, softcap
+        result = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
+        for rows in _chunks(hidden, weight):
+            logits = _logits(hidden[rows], weight, bias, softcap) / temperature
+            chosen = logits.gather(1, token_ids[rows, None])[:, 0]
+            result[rows] = chosen - logits.logsumexp(dim=1)
+        return result
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        hidden, weight, bias, token_ids = context.saved_tensors
+        (gradient,) = gradients
+        hidden_gradient = torch.empty_like(hidden)
+        # A frozen head has no gradient, which would be the largest tensor of all.
+        weight_gradient, bias_gradient = (
+            torch.zeros_like(tensor, dtype=torch.float32) if needed else None
+            for tensor, needed in zip((weight, bias), context.needs_input_grad[1:3], strict=True)
         )
+        for rows in _chunks(hidden, weight):
+            # d log p(token) / d logits = onehot(token) - softmax(logits)
+            logits = _logits(hidden[rows], weight, bias, context.softcap)
+            scaled = gradient[rows, None] / context.temperature
+            slope = (logits / context.temperature).softmax(dim=1).mul_(-scaled)
+            slope.scatter_add_(1, token_ids[rows, None], scaled)
+            if context.softcap is not None:
+                slope *= 1 - (logits / context.softcap).square()
+            if bias_gradient is not None:
+                bias_gradient += slope.sum(dim=0)
+            slope = slope.to(hidden.dtype)
+            hidden_gradient[rows] = slope @ weight
+            if weight_gradient is not None:
+                weight_gradient += slope.T @ hidden[rows]
+        return (
+            hidden_gradient,
+            None if weight_gradient is None else weight_gradient.to(weight.dtype),
+            None if bias_gradient is None else bias_gradient.to(bias.dtype),
+            None,
+            None,
+            None,
+        )
+
+
+def soft_cap(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
+    """cap · tanh(scores / cap) (Gemma 2, arXiv 2408.00118, section 2); without a cap no change."""
+    return scores if softcap is None else softcap * torch.tanh(scores / softcap)
+
+
+def _logits(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, softcap: float | None
+) -> torch.Tensor:
+    return soft_cap(torch.nn.functional.linear(hidden, weight, bias).float(), softcap)
+
+
+def _chunks(hidden: torch.Tensor, weight: torch.Tensor) -> list[slice]:
+    rows, size = len(hidden), max(1, LOGITS_PER_CHUNK[hidden.device.type] // len(weight))
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]

@@ -1,11 +1,15 @@
-"""How sequences share forward passes: packs of bounded size, the same number on every rank."""
+"""How sequences share forward passes: packs of bounded size, and the tensors of one pack."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from curio_ray.learner.sequences import TrainingSequence
 
 Pack = list[int]
 
@@ -70,3 +74,87 @@ def _deal(packs: Sequence[Pack], lengths: Sequence[int], ranks: int) -> list[lis
         for rank, pack in enumerate(hand if forward else reversed(hand)):
             dealt[rank].append(pack)
     return dealt
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Where the segments of a pack are: their lengths, and int32[S + 1], 0 and the end of each.
+
+    Attention on a GPU reads the ends there; to send them once for all layers keeps it busy.
+    """
+
+    lengths: tuple[int, ...]
+    ends: torch.Tensor
+
+    @classmethod
+    def of(cls, lengths: tuple[int, ...], device: torch.device) -> Segments:
+        """Segments of these lengths, in a row."""
+        ends = np.cumsum([0, *lengths], dtype=np.int32)
+        return cls(lengths, torch.from_numpy(ends).to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedTensors:
+    """N tokens of several sequences in a row, with A sampled tokens and T policy turns.
+
+    `token_ids` and `position_ids` are int64[1, N]; positions restart with every segment.
+    The `segments` fill N. `action_rows` int64[A] are the tokens whose hidden state predicts
+    `action_ids` int64[A]; `value_rows` int64[T] those whose hidden state is valued. The rest are
+    float32: [A] and, for `value_targets`, [T]. `reference_log_probs` is None where a sequence has
+    not been scored.
+    """
+
+    token_ids: torch.Tensor
+    position_ids: torch.Tensor
+    segments: Segments
+    action_rows: torch.Tensor
+    action_ids: torch.Tensor
+    behaviour_log_probs: torch.Tensor
+    reference_log_probs: torch.Tensor | None
+    advantages: torch.Tensor
+    value_rows: torch.Tensor
+    value_targets: torch.Tensor
+
+
+def pack_tensors(sequences: Sequence[TrainingSequence], device: torch.device) -> PackedTensors:
+    """Lay sequences out one after the other.
+
+    No sequences at all give a single padding token that is neither an action nor valued: the pass
+    takes part in every collective and contributes nothing.
+    """
+    offsets = np.cumsum([0, *(len(sequence) for sequence in sequences)])
+    lengths = tuple(len(sequence) for sequence in sequences) or (1,)
+
+    def joined(parts: list[np.ndarray], dtype: type) -> torch.Tensor:
+        array = np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype)
+        return torch.from_numpy(array).to(device)
+
+    masks = [sequence.action_mask for sequence in sequences]
+    actions = [np.flatnonzero(mask) for mask in masks]
+
+    def at_actions(name: str) -> torch.Tensor:
+        arrays = [getattr(sequence, name) for sequence in sequences]
+        return joined([a[action] for a, action in zip(arrays, actions, strict=True)], np.float32)
+
+    scored = all(sequence.reference_log_probs is not None for sequence in sequences)
+
+    token_ids = [sequence.token_ids for sequence in sequences] or [np.zeros(1)]
+    return PackedTensors(
+        token_ids=joined(token_ids, np.int64)[None],
+        position_ids=joined([np.arange(length) for length in lengths], np.int64)[None],
+        segments=Segments.of(lengths, device),
+        action_rows=joined(
+            [a + offset - 1 for a, offset in zip(actions, offsets, strict=False)], np.int64
+        ),
+        action_ids=joined(
+            [s.token_ids[a] for s, a in zip(sequences, actions, strict=True)], np.int64
+        ),
+        behaviour_log_probs=at_actions("behaviour_log_probs"),
+        reference_log_probs=at_actions("reference_log_probs") if scored else None,
+        advantages=at_actions("advantages"),
+        value_rows=joined(
+            [s.value_positions + offset for s, offset in zip(sequences, offsets, strict=False)],
+            np.int64,
+        ),
+        value_targets=joined([s.value_targets for s in sequences], np.float32),
+    )

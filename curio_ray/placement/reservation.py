@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +14,18 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from curio_ray.config import RunConfig
-from curio_ray.config.resources import (
+from curio_ray.errors import DeadlineError, PreflightError
+from curio_ray.placement.autoscaler import AutoscalerReport, read_autoscaler
+from curio_ray.placement.layout import (
     Bundle,
     Group,
     Layout,
     Place,
     each_place,
     make_layout,
+    trial_index,
 )
-from curio_ray.errors import DeadlineError, PreflightError
-from curio_ray.placement.autoscaler import AutoscalerReport, read_autoscaler
-from curio_ray.placement.trial import trial_index
-from curio_ray.plan.placement import Node, advise, list_bundles, unplaced_groups
+from curio_ray.placement.nodes import Node, advise, list_bundles, unplaced_groups
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +70,10 @@ class Reservation:
         return {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, index)}
 
 
-def reserve(config: RunConfig) -> Reservation:
+def reserve(config: RunConfig, say: Callable[[str], None] | None = None) -> Reservation:
     """Reserve a place for every actor of a run, and wait for nodes that may still come.
 
-    Inside a Ray Tune trial the places are those of the trial.
+    Inside a Ray Tune trial the places are those of the trial. `say` is told what is waited for.
 
     Raises:
         PreflightError: the places cannot be had, now or later; says what would make room.
@@ -86,23 +85,11 @@ def reserve(config: RunConfig) -> Reservation:
         return Reservation(layout, (trial,), in_trial=True)
     reservation = Reservation(layout, tuple(_ask_for(group) for group in layout.groups))
     try:
-        _wait(reservation, config.cluster.capacity_deadline_s)
+        _wait(reservation, config.cluster.capacity_deadline_s, say or logger.warning)
     except BaseException:
         reservation.release()
         raise
     return reservation
-
-
-@contextmanager
-def heard_by(say: Callable[[str], None]) -> Iterator[None]:
-    """Let a function hear what a reservation waits for, besides the log."""
-    handler = logging.Handler(logging.INFO)
-    handler.emit = lambda record: say(record.getMessage())  # type: ignore[method-assign]
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 def _ask_for(group: Group) -> PlacementGroup:
@@ -114,7 +101,7 @@ def _ask_for(group: Group) -> PlacementGroup:
     )
 
 
-def _wait(reservation: Reservation, deadline_s: float) -> None:
+def _wait(reservation: Reservation, deadline_s: float, say: Callable[[str], None]) -> None:
     started = say_at = time.monotonic()
     asked, layout = reservation.groups, reservation.layout
     while late := [i for i, group in enumerate(asked) if not group.wait(LOOK_EVERY_S)]:
@@ -129,7 +116,7 @@ def _wait(reservation: Reservation, deadline_s: float) -> None:
             raise DeadlineError(_explain_late(wanted, nodes, deadline_s))
         if time.monotonic() >= say_at:
             say_at = time.monotonic() + SAY_EVERY_S
-            logger.warning(_explain_waiting(wanted, report, left_s))
+            say(_explain_waiting(wanted, report, left_s))
 
 
 def present_nodes() -> list[Node]:

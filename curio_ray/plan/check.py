@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
-from curio_ray.config.resources import DRIVER_CPUS, bundles, make_layout
+from curio_ray.config.learner import LoraConfig
 from curio_ray.errors import ConfigError
-from curio_ray.plan.adapters import adapter_problems
-from curio_ray.plan.evaluation import evaluation_problems
+from curio_ray.placement.layout import DRIVER_CPUS, bundles, make_layout
+from curio_ray.placement.nodes import Node, advise, unplaced_groups
 from curio_ray.plan.machine import Machine
 from curio_ray.plan.memory import GIB, MemoryPart
-from curio_ray.plan.models import Source
-from curio_ray.plan.placement import Node, advise, unplaced_groups
+from curio_ray.plan.models import Model, Source
 from curio_ray.plan.plan import ROLES, Plan
-from curio_ray.plan.readers import too_long, user_model_problems
+from curio_ray.plan.reader_checks import evaluation_problems, too_long, user_model_problems
 
 _NAMED_PARTS = 3
 
@@ -189,3 +189,29 @@ def _advice(plan: Plan, part: MemoryPart, excess: int) -> str:
     if field == "learner.kl_coefficient":
         return "write 0 to keep no copy of the start policy"
     return "write a smaller number"
+
+
+def adapter_problems(lora: LoraConfig | None, model: Model) -> Iterator[str]:
+    """A line for each name in `learner.lora.targets` that a model on this machine lacks."""
+    if lora is None or lora.targets == "all-linear" or model.folder is None:
+        return
+    layers = _matrix_names(model.folder)
+    for target in lora.targets:
+        if layers and target not in layers:
+            yield (
+                f"learner.lora.targets: {model.name} has no layer '{target}'; write all-linear or "
+                f"some of: {', '.join(sorted(layers))}"
+            )
+
+
+def _matrix_names(folder: Path) -> set[str]:
+    """The last names of all layers that hold a matrix, without embeddings and output head."""
+    from safetensors import safe_open
+
+    names: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="np") as file:
+            for key in file.keys():  # noqa: SIM118
+                if key.endswith(".weight") and len(file.get_slice(key).get_shape()) == 2:
+                    names.add(key.split(".")[-2])
+    return names - {"embed_tokens", "lm_head"}

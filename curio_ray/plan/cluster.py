@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from curio_ray.config import RunConfig
-from curio_ray.config.resources import DRIVER, Bundle, Group, make_layout
 from curio_ray.errors import ConfigError
-from curio_ray.plan.placement import Node, advise, list_bundles, unplaced_groups
+from curio_ray.placement.layout import DRIVER, Bundle, Group, make_layout
+from curio_ray.placement.nodes import Node, advise, list_bundles, unplaced_groups
 
 _KUBERNETES_GPU = "nvidia.com/gpu"
 
@@ -25,7 +25,7 @@ def read_cluster(address: str) -> list[Node]:
     import ray
     from ray._private.state import available_resources_per_node
 
-    from curio_ray.ray_session import join_ray
+    from curio_ray.placement.ray_session import join_ray
 
     join_ray(address, "--address")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -108,3 +109,14 @@ def _longest_readings(prompts: Iterable[ReadingPrompt]) -> list[ReadingPrompt]:
 def _reading(prompt: ReadingPrompt, turns: int, count: CountTokens) -> int:
     names = (turns + 1) * (count(f"{prompt.policy_name}:") + count(f"{prompt.user_name}:"))
     return count(prompt.instruction) + count(prompt.question) + names + 2 * _MARKS + 1
+
+
+_CHARACTERS_PER_TOKEN = 3.0
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens of an English text, rather too many: tokenizers need one per four characters or so.
+
+    A word or mark that stands alone is at least one token.
+    """
+    return max(len(text.split()), math.ceil(len(text) / _CHARACTERS_PER_TOKEN))

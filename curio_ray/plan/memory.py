@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from curio_ray.config import RunConfig
-from curio_ray.config.learner import LearnerConfig
-from curio_ray.plan.adapters import adapter_parameters
+from curio_ray.config.learner import LearnerConfig, LoraConfig
 from curio_ray.plan.model_size import BYTES, ModelSize
 from curio_ray.plan.models import Model
 
@@ -115,3 +114,22 @@ def _activation_bytes(size: ModelSize, width: int, checkpointing: bool) -> int:
     if checkpointing:
         return (size.layers * size.hidden + layer) * width
     return size.layers * layer * width
+
+
+def adapter_parameters(size: ModelSize, lora: LoraConfig) -> int:
+    """Parameters of the adapters in a Llama-like model: rank · (inputs + outputs) for each layer.
+
+    A name that such a model does not have counts like its largest layer.
+    """
+    hidden, inner = size.hidden, size.intermediate
+    ends = {
+        "q_proj": 2 * hidden,
+        "k_proj": hidden + size.key_value_width,
+        "v_proj": hidden + size.key_value_width,
+        "o_proj": 2 * hidden,
+        "gate_proj": hidden + inner,
+        "up_proj": hidden + inner,
+        "down_proj": hidden + inner,
+    }
+    names = list(ends) if lora.targets == "all-linear" else lora.targets
+    return size.layers * lora.rank * sum(ends.get(name, hidden + inner) for name in names)

@@ -7,6 +7,7 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,18 @@ def _estimate_parameters(
     embeddings = 1 if values.get("tie_word_embeddings") else 2
     vocabulary = embeddings * values.get("vocab_size", 0) * hidden
     return vocabulary + values["num_hidden_layers"] * layer + hidden
+
+
+_FILE = Path(__file__).with_name("known_models.json")
+
+
+def known_size(name: str) -> ModelSize | None:
+    """The size of a model by its Hugging Face id, or None where the list does not have it."""
+    values = known_models().get(name)
+    return None if values is None else size_of(values, values["parameters"])
+
+
+@cache
+def known_models() -> dict[str, dict[str, Any]]:
+    """By Hugging Face id: the sizes in the model's config.json and its count of parameters."""
+    return json.loads(_FILE.read_text())

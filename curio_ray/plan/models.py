@@ -11,9 +11,8 @@ from enum import Enum
 from pathlib import Path
 
 from curio_ray.errors import ConfigError
-from curio_ray.models.locate import locate_model
-from curio_ray.plan.known_models import known_size
-from curio_ray.plan.model_size import ModelSize, read_size, size_of
+from curio_ray.model_paths import locate_model
+from curio_ray.plan.model_size import ModelSize, known_size, read_size, size_of
 
 _HUB_TIMEOUT_S = 2.0
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from curio_ray.config import RunConfig
-from curio_ray.config.resources import bundles
-from curio_ray.plan.context import longest_context, token_counter
-from curio_ray.plan.estimated_tokens import estimate_tokens
+from curio_ray.placement.layout import bundles
+from curio_ray.plan.context import estimate_tokens, longest_context, token_counter
 from curio_ray.plan.memory import MemoryPart, memory_parts, total
 from curio_ray.plan.models import Model, Source, find_model
 from curio_ray.tasks.base import Task

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from curio_ray.config.servers import ServerConfig
+from curio_ray.plan.context import estimate_tokens
 from curio_ray.plan.devices import CPU_THREAD, Device
-from curio_ray.plan.estimated_tokens import estimate_tokens
 from curio_ray.plan.model_size import BYTES, ModelSize
 from curio_ray.plan.plan import Plan
 

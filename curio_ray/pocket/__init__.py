@@ -1,0 +1,1 @@
+"""The builder of the packaged models: lessons, training, evaluation, model card."""

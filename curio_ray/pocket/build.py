@@ -10,16 +10,16 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from curio_ray.model_paths import POCKET_MODELS
 from curio_ray.pocket.card import model_card
+from curio_ray.pocket.encoding import Renderer
 from curio_ray.pocket.evaluate_changing_world import evaluate_changing_world
 from curio_ray.pocket.evaluate_policy import evaluate_policy
 from curio_ray.pocket.evaluate_world import evaluate_world
 from curio_ray.pocket.lessons import train_changing_world, train_policy, train_world
-from curio_ray.pocket.locate import POCKET_MODELS
-from curio_ray.pocket.render import Renderer
-from curio_ray.pocket.tokenizer import build_tokenizer
-from curio_ray.pocket.world import majority_share
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.pocket.network import build_tokenizer
+from curio_ray.tasks.exercise.rule import majority_share
+from curio_ray.tasks.exercise.task import ExerciseTask
 
 logger = logging.getLogger(__name__)
 

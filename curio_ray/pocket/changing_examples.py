@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from curio_ray.pocket import words
-from curio_ray.pocket.changes import other_value
 from curio_ray.pocket.conversation import converse, mixed_attributes, odd_utterance, pick
+from curio_ray.pocket.encoding import Renderer, Utterance
 from curio_ray.pocket.examples import ChatExample, Example
-from curio_ray.pocket.render import Renderer, Utterance
-from curio_ray.pocket.world import ATTRIBUTES, RELEVANT, STRATEGIES, Persona, draw_persona
 from curio_ray.pocket.world_examples import (
     belief_dialogue,
     environment_dialogue,
     judgement_dialogue,
 )
 from curio_ray.tasks.base import Message
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import ATTRIBUTES, RELEVANT, STRATEGIES, Persona, draw_persona
+from curio_ray.tasks.exercise.users import other_value
 
 _CONTEXT_SHARE = 0.3
 _MOST_EXCHANGES = 9

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from curio_ray.pocket import words
-from curio_ray.pocket.render import Utterance
-from curio_ray.pocket.world import ATTRIBUTES, BACKGROUND, RELEVANT, STRATEGIES, Persona
+from curio_ray.pocket.encoding import Utterance
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import ATTRIBUTES, BACKGROUND, RELEVANT, STRATEGIES, Persona
 
 _VALUES = [value for pair in ATTRIBUTES.values() for value in pair]
 _ANYTHING = sorted(

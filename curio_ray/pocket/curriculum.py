@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from curio_ray.pocket import words
-from curio_ray.pocket.render import Renderer
-from curio_ray.pocket.world import ATTRIBUTES
+from curio_ray.pocket.encoding import Renderer
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import ATTRIBUTES
 
 LONGEST_CONVERSATION = 10
 

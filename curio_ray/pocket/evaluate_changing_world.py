@@ -9,14 +9,14 @@ import numpy as np
 from transformers import LlamaForCausalLM
 
 from curio_ray.dialogue import User
-from curio_ray.pocket import words
-from curio_ray.pocket.changes import other_value, with_strategy
 from curio_ray.pocket.changing_examples import changed_dialogue
 from curio_ray.pocket.conversation import converse, mixed_attributes
-from curio_ray.pocket.render import Renderer
+from curio_ray.pocket.encoding import Renderer
 from curio_ray.pocket.scoring import exact_reply_share, label_distribution
-from curio_ray.pocket.world import RELEVANT, STRATEGIES, Persona
 from curio_ray.pocket.world_examples import belief_dialogue, environment_dialogue
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import RELEVANT, STRATEGIES, Persona
+from curio_ray.tasks.exercise.users import other_value, with_strategy
 
 
 @dataclass(frozen=True, slots=True)

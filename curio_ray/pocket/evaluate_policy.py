@@ -9,13 +9,13 @@ import numpy as np
 from transformers import LlamaForCausalLM
 
 from curio_ray.dialogue import User
-from curio_ray.pocket import words
 from curio_ray.pocket.conversation import mixed_attributes
+from curio_ray.pocket.encoding import Renderer
 from curio_ray.pocket.policy_examples import recommendation_example
-from curio_ray.pocket.render import Renderer
 from curio_ray.pocket.sampling import hold_dialogues
 from curio_ray.pocket.scoring import label_distribution
-from curio_ray.pocket.world import RELEVANT, STRATEGIES
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import RELEVANT, STRATEGIES
 
 QUESTIONS = 5
 

@@ -9,16 +9,16 @@ import numpy as np
 from transformers import LlamaForCausalLM
 
 from curio_ray.dialogue import User
-from curio_ray.pocket import words
 from curio_ray.pocket.conversation import converse, mixed_attributes, odd_utterance
-from curio_ray.pocket.render import Renderer
+from curio_ray.pocket.encoding import Renderer
 from curio_ray.pocket.scoring import calibration_error, exact_reply_share, label_distribution
-from curio_ray.pocket.world import ATTRIBUTES, RELEVANT, STRATEGIES
 from curio_ray.pocket.world_examples import (
     belief_dialogue,
     environment_dialogue,
     judgement_dialogue,
 )
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import ATTRIBUTES, RELEVANT, STRATEGIES
 
 ODD_UTTERANCES = 6
 LEVELS_OF_KNOWLEDGE = 1 + len(RELEVANT)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from curio_ray.pocket.render import Renderer
+from curio_ray.pocket.encoding import Renderer
 from curio_ray.tasks.base import Message
 
 

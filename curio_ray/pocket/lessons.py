@@ -17,12 +17,12 @@ from curio_ray.pocket.changing_examples import (
     stated_context_example,
 )
 from curio_ray.pocket.curriculum import LONGEST_CONVERSATION, Curriculum
+from curio_ray.pocket.encoding import Renderer
 from curio_ray.pocket.network import build_network
 from curio_ray.pocket.policy_examples import demonstration, mapping_lesson
-from curio_ray.pocket.render import Renderer
 from curio_ray.pocket.train import Lesson, Schedule, train
-from curio_ray.pocket.world import ATTRIBUTES
 from curio_ray.pocket.world_examples import belief_example, environment_example, judgement_example
+from curio_ray.tasks.exercise.rule import ATTRIBUTES
 
 WORLD_SCHEDULE = Schedule(steps=900)
 CHANGING_WORLD_SCHEDULE = Schedule(steps=400, learning_rate=1e-3, warmup_steps=20)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curio_ray.pocket import words
 from curio_ray.pocket.conversation import mixed_attributes
+from curio_ray.pocket.encoding import Renderer
 from curio_ray.pocket.examples import ChatExample, Example
 from curio_ray.pocket.posterior import best_guesses
-from curio_ray.pocket.render import Renderer
-from curio_ray.pocket.world import ATTRIBUTES, RELEVANT, STRATEGIES, Persona, draw_persona
 from curio_ray.tasks.base import Message
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import ATTRIBUTES, RELEVANT, STRATEGIES, Persona, draw_persona
 
 
 def demonstration(generator: np.random.Generator, renderer: Renderer) -> Example:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from curio_ray.pocket.world import RULE, Persona
+from curio_ray.tasks.exercise.rule import RULE, Persona
 
 
 def posterior(facts: Persona) -> np.ndarray:

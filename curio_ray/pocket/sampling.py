@@ -8,11 +8,11 @@ import torch
 from transformers import LlamaForCausalLM
 
 from curio_ray.dialogue import User
-from curio_ray.pocket import words
+from curio_ray.pocket.encoding import Renderer
 from curio_ray.pocket.examples import Batch
-from curio_ray.pocket.render import Renderer
 from curio_ray.pocket.train import target_logits
 from curio_ray.tasks.base import Message
+from curio_ray.tasks.exercise import words
 
 MAX_TOKENS = 12
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from curio_ray.pocket import words
 from curio_ray.pocket.conversation import (
     converse,
     exchange,
@@ -13,12 +12,13 @@ from curio_ray.pocket.conversation import (
     odd_utterance,
     pick,
 )
+from curio_ray.pocket.encoding import Renderer, Utterance
 from curio_ray.pocket.examples import ChatExample, Example, one_hot, over_words
 from curio_ray.pocket.posterior import posterior
-from curio_ray.pocket.prompts import USER_MODEL_PROMPT, reward_model_prompt
-from curio_ray.pocket.render import Renderer, Utterance
-from curio_ray.pocket.world import STRATEGIES, Persona, draw_persona
 from curio_ray.tasks.base import Message
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import STRATEGIES, Persona, draw_persona
+from curio_ray.tasks.exercise.words import USER_MODEL_PROMPT, reward_model_prompt
 
 
 def environment_example(

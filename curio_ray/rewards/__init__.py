@@ -1,0 +1,1 @@
+"""Rewards and credit: pure functions of beliefs, words and values."""

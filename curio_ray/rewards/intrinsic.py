@@ -1,6 +1,7 @@
-"""Intrinsic rewards: what each exchange taught the user model, one value per policy turn.
+"""Potentials: how well a belief knows the user, as one number per belief.
 
-Source: the reward table of CURIO, arXiv 2504.03206.
+Beliefs are arrays [beliefs, user types] whose rows sum to 1. The true type is one index, or
+one per belief [beliefs] for users who change. Source: CURIO, arXiv 2504.03206.
 """
 
 from __future__ import annotations
@@ -11,10 +12,30 @@ from typing import Literal
 
 import numpy as np
 
-from curio_ray.rewards import potentials
+# Keeps logarithms finite for beliefs that contain an exact zero.
+SMALLEST_PROBABILITY = 1e-6
+
+
+TrueTypes = int | np.ndarray
+
+
+def accuracy(beliefs: np.ndarray, true_types: TrueTypes) -> np.ndarray:
+    """Probability of the true type, [beliefs]."""
+    return beliefs[np.arange(len(beliefs)), true_types]
+
+
+def log_accuracy(beliefs: np.ndarray, true_types: TrueTypes) -> np.ndarray:
+    """Log-probability of the true type in nats, [beliefs]; a zero counts as 1e-6."""
+    return np.log(np.maximum(accuracy(beliefs, true_types), SMALLEST_PROBABILITY))
+
+
+def negative_entropy(beliefs: np.ndarray, true_types: TrueTypes) -> np.ndarray:
+    """Minus the entropy in nats, [beliefs]; the true type is not looked at."""
+    return np.sum(beliefs * np.log(np.maximum(beliefs, SMALLEST_PROBABILITY)), axis=1)
+
 
 FinalPotential = Literal["kept", "zero"]
-Potential = Callable[[np.ndarray, potentials.TrueTypes], np.ndarray]
+Potential = Callable[[np.ndarray, TrueTypes], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +51,19 @@ class IntrinsicForm:
 
 
 FORMS: dict[str, IntrinsicForm] = {
-    "acc": IntrinsicForm(potentials.accuracy, "direct"),
-    "log_acc": IntrinsicForm(potentials.log_accuracy, "direct"),
-    "ent": IntrinsicForm(potentials.negative_entropy, "direct"),
-    "diff_acc": IntrinsicForm(potentials.accuracy, "difference"),
-    "diff_log_acc": IntrinsicForm(potentials.log_accuracy, "difference"),
-    "diff_ent": IntrinsicForm(potentials.negative_entropy, "difference"),
+    "acc": IntrinsicForm(accuracy, "direct"),
+    "log_acc": IntrinsicForm(log_accuracy, "direct"),
+    "ent": IntrinsicForm(negative_entropy, "direct"),
+    "diff_acc": IntrinsicForm(accuracy, "difference"),
+    "diff_log_acc": IntrinsicForm(log_accuracy, "difference"),
+    "diff_ent": IntrinsicForm(negative_entropy, "difference"),
 }
 
 
 def intrinsic_rewards(
     name: str,
     beliefs: np.ndarray,
-    true_types: potentials.TrueTypes,
+    true_types: TrueTypes,
     discount: float,
     final_potential: FinalPotential = "kept",
     clip: float | None = None,
@@ -128,8 +149,8 @@ def reply_gain(
 
 def information_gain(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Kullback-Leibler divergence in nats of beliefs from those before, [turns]."""
-    log_before = np.log(np.maximum(before, potentials.SMALLEST_PROBABILITY))
-    log_after = np.log(np.maximum(after, potentials.SMALLEST_PROBABILITY))
+    log_before = np.log(np.maximum(before, SMALLEST_PROBABILITY))
+    log_after = np.log(np.maximum(after, SMALLEST_PROBABILITY))
     return np.sum(after * (log_after - log_before), axis=1)
 
 

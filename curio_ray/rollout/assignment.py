@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from curio_ray.config.run import StallConfig
+from curio_ray.config.training import StallConfig
 from curio_ray.dialogue import Dialogue, User
 from curio_ray.rollout.clock import DialogueSeconds
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
+from typing import Any, TypeVar
 
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import CurioError, DeadlineError
-from curio_ray.models.roles import Roles
+from curio_ray.roles.roles import Roles
 from curio_ray.rollout.assignment import Assignment, Failure, RolloutBatch, RolloutOptions
 from curio_ray.rollout.conversation import hold_dialogue
-from curio_ray.rollout.deadline import within
 from curio_ray.tasks.base import Task
-from curio_ray.tracking.dialogue_gauges import DialogueGauges
+from curio_ray.tracking.prometheus import DialogueGauges
 
 logger = logging.getLogger(__name__)
 
@@ -77,3 +77,37 @@ def _leaves(group: BaseExceptionGroup) -> list[BaseException]:
     for error in group.exceptions:
         leaves.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
     return leaves
+
+
+T = TypeVar("T")
+
+SHORTEST_WAIT_S = 0.1
+
+
+async def within(
+    work: Coroutine[Any, Any, T], deadline_s: float, outage_s: Callable[[], float]
+) -> T:
+    """The result of some work, which is cancelled when it takes too long.
+
+    Args:
+        work: what to wait for.
+        deadline_s: how long it may take, outages not counted.
+        outage_s: seconds of outage until now, from any beginning.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + deadline_s - outage_s()
+    task = loop.create_task(work)
+    try:
+        while not task.done():
+            left = until + outage_s() - loop.time()
+            if left <= 0:
+                raise TimeoutError
+            await asyncio.wait({task}, timeout=max(left, SHORTEST_WAIT_S))
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

@@ -9,18 +9,17 @@ Where a stalled belief is to end the dialogue, each exchange waits for its belie
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Literal
 
 import numpy as np
 
 from curio_ray.dialogue import Dialogue, Turn, User
 from curio_ray.errors import RolloutError
-from curio_ray.models.roles import Roles
 from curio_ray.rewards.streams import assign_quality_rewards, assign_task_reward
+from curio_ray.roles.roles import Roles
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.clock import DialogueClock, DialogueSeconds
-from curio_ray.rollout.stall import has_stalled
 from curio_ray.tasks.base import Task
 
 
@@ -204,3 +203,21 @@ class Conversation:
             return distribution
 
         return self._group.create_task(answer())
+
+
+def has_stalled(beliefs: Sequence[np.ndarray], exchanges: int, change: float) -> bool:
+    """Whether each of the last `exchanges` exchanges moved the belief by less than `change`.
+
+    Moves are total variation distances, half the sum of the absolute differences, in [0, 1]. A
+    dialogue with fewer exchanges has not stalled. The idea of cutting a dialogue there: T³,
+    arXiv 2510.12264.
+
+    Args:
+        beliefs: the belief before the first exchange and after each, [user types].
+        exchanges: how many in a row must move little, at least 1.
+        change: the smallest move that counts as one.
+    """
+    if len(beliefs) <= exchanges:
+        return False
+    moves = np.abs(np.diff(np.stack(beliefs[-exchanges - 1 :]), axis=0)).sum(axis=1) / 2
+    return bool(np.all(moves < change))

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from ray.actor import ActorHandle
 
 from curio_ray.config import RunConfig
-from curio_ray.models.client import ServerClient
-from curio_ray.models.roles import RoleFormats, Roles, connect_roles
+from curio_ray.roles.roles import RoleFormats, Roles, connect_roles
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
 from curio_ray.rollout.collect import collect_dialogues
+from curio_ray.serving.client import ServerClient
 from curio_ray.tasks.base import Task
-from curio_ray.tracking.dialogue_gauges import DialogueGauges
+from curio_ray.tracking.prometheus import DialogueGauges
 
 Replicas = Mapping[str, Sequence[ActorHandle]]
 

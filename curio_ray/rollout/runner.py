@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 from curio_ray.config import parse_config
 from curio_ray.errors import RolloutError
-from curio_ray.heavy_imports import without_collections
-from curio_ray.models.lean_transformers import import_transformers_without_torch
+from curio_ray.heavy_imports import import_transformers_without_torch, without_collections
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
 from curio_ray.rollout.local import LocalRunners, Replicas
 from curio_ray.tasks.registry import make_task

@@ -1,6 +1,6 @@
 """Everything that a run leaves on disk, in one folder."""
 
-from curio_ray.run_folder.folder import RunFolder, find_checkpoint
-from curio_ray.run_folder.summary import Summary
+from curio_ray.run_folder.existing_runs import find_checkpoint
+from curio_ray.run_folder.folder import RunFolder, Summary
 
 __all__ = ["RunFolder", "Summary", "find_checkpoint"]

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from curio_ray.run_folder.atomic import sync, sync_tree
 
+TRAINER_FOLDER = "trainer"
+POLICY_FOLDER = "policy"
+
 _NAME = re.compile(r"iteration-(\d{6,})")
 
 
@@ -22,6 +25,11 @@ def iteration_of(path: Path) -> int | None:
     """The iteration in a name, or None where the name is not one of ours."""
     match = _NAME.fullmatch(path.name.partition(".")[0])
     return int(match.group(1)) if match else None
+
+
+def policy_folder(checkpoint: Path) -> Path:
+    """Where a checkpoint holds the policy as a Hugging Face model."""
+    return checkpoint / TRAINER_FOLDER / POLICY_FOLDER
 
 
 class Checkpoints:

@@ -2,60 +2,64 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from curio_ray.config import RunConfig, dump_config, load_config
-from curio_ray.errors import CheckpointError, ConfigError, PreflightError
+from curio_ray.config import RunConfig, dump_config
+from curio_ray.errors import CheckpointError, ConfigError
 from curio_ray.run_folder.atomic import write_atomically
 from curio_ray.run_folder.checkpoints import Checkpoints, iteration_name, iteration_of
+from curio_ray.run_folder.existing_runs import (
+    CHECKPOINTS_FOLDER,
+    CONFIG_FILE,
+    DIALOGUES_FOLDER,
+    METRICS_FILE,
+    NOTES_FILE,
+    SUMMARY_FILE,
+    holds_a_run,
+    lock_folder,
+    next_free,
+    read_config,
+)
 from curio_ray.run_folder.metrics import MetricsWriter, read_metrics, truncate_metrics
-from curio_ray.run_folder.summary import Summary
-from curio_ray.tracking.tensorboard_tracker import TensorBoardTracker
+from curio_ray.tracking.trackers import TensorBoardTracker
 
 if TYPE_CHECKING:
     from curio_ray.dialogue import Dialogue
 
-CONFIG_FILE = "config.yaml"
-METRICS_FILE = "metrics.jsonl"
-SUMMARY_FILE = "summary.json"
-NOTES_FILE = "links.json"
-DIALOGUES_FOLDER = "dialogues"
-CHECKPOINTS_FOLDER = "checkpoints"
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Duration = Annotated[float, Field(ge=0)]
 
 
-def holds_a_run(path: Path) -> bool:
-    """Whether a folder holds results that a new run must not overwrite."""
-    metrics = path / METRICS_FILE
-    has_metrics = metrics.is_file() and metrics.stat().st_size > 0
-    return has_metrics or bool(Checkpoints(path / CHECKPOINTS_FOLDER, keep=1).all())
+class Summary(BaseModel):
+    """What a run came to.
 
-
-def next_free(path: Path) -> Path:
-    """The first of `path.1`, `path.2` ... that does not exist."""
-    number = 1
-    while (free := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    return free
-
-
-def set_aside(path: Path) -> Path:
-    """Rename an existing run folder to the next free number and return its new path.
-
-    Raises:
-        PreflightError: a running process is writing to it.
+    `success_*` is the share of held-out users whose dialogue succeeded and `belief_*` the mean
+    final belief in the true type, each before the first and after the last iteration. Seconds
+    count from the start of the command; `peak_memory_bytes` is of all processes together.
     """
-    lock = _lock(path)
-    aside = next_free(path)
-    path.rename(aside)
-    lock.close()
-    return aside
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    intrinsic: str
+    seed: Count
+    iterations: Count
+    dialogues: Count
+    held_out_users: Count
+    success_before: Share
+    success_after: Share
+    belief_before: Share
+    belief_after: Share
+    seconds_to_first_dialogue: Duration
+    seconds_total: Duration
+    peak_memory_bytes: Count
 
 
 class RunFolder:
@@ -66,7 +70,7 @@ class RunFolder:
         self.config = config
         for folder in (DIALOGUES_FOLDER, CHECKPOINTS_FOLDER, "tensorboard", "logs"):
             (path / folder).mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path)
+        self._lock = lock_folder(path)
         self._checkpoints = Checkpoints(
             path / CHECKPOINTS_FOLDER, keep=config.training.keep_checkpoints
         )
@@ -101,24 +105,23 @@ class RunFolder:
             PreflightError: another process is writing to it.
         """
         path, overrides = Path(path), tuple(overrides)
-        config = cls.read_config(path, overrides)
+        config = read_config(path, overrides)
         run = cls(path, config)
         if overrides:
             run._write_config()
         return run
 
-    @staticmethod
-    def read_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
-        """The resolved config of the run at `path`, touching nothing."""
-        file = Path(path) / CONFIG_FILE
-        if not file.is_file():
-            raise ConfigError(f"{path}: is not a run folder, it has no {CONFIG_FILE}; name one")
-        return load_config(file, tuple(overrides))
-
     @property
     def logs(self) -> Path:
         """The folder of the libraries' and processes' logs."""
         return self.path / "logs"
+
+    def record(
+        self, iteration: int, metrics: Mapping[str, Any], dialogues: Iterable[Dialogue]
+    ) -> None:
+        """Keep a finished iteration: its metrics and its dialogues."""
+        self.write_metrics(iteration, metrics)
+        self.write_dialogues(iteration, dialogues)
 
     def write_metrics(self, iteration: int, metrics: Mapping[str, Any]) -> None:
         """Append an iteration to metrics.jsonl, TensorBoard and the trackers."""
@@ -130,8 +133,8 @@ class RunFolder:
         Raises:
             TrackingError: a tracker's run could not be started.
         """
-        from curio_ray.tracking.open import open_trackers
-        from curio_ray.tracking.prometheus_tracker import PrometheusTracker
+        from curio_ray.tracking.prometheus import PrometheusTracker
+        from curio_ray.tracking.trackers import open_trackers
 
         self._metrics.add(PrometheusTracker(self.path.name))
         for tracker in open_trackers(self.config, self.path, self.notes()):
@@ -216,32 +219,3 @@ class RunFolder:
 
     def _write_config(self) -> None:
         write_atomically(self.path / CONFIG_FILE, dump_config(self.config))
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """The checkpoint meant by a run's folder (its newest) or a checkpoint's own folder.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        raise CheckpointError(f"{path}: there is no such folder; name a run or a checkpoint")
-    if iteration_of(path) is not None:
-        return path
-    latest = Checkpoints(path / CHECKPOINTS_FOLDER, keep=1).latest()
-    if latest is None:
-        raise CheckpointError(f"{path}: holds no complete checkpoint; train it first")
-    return latest
-
-
-def _lock(path: Path) -> TextIO:
-    file = (path / ".lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise PreflightError(
-            f"output: another process is writing to {path}; wait for it or write another --output"
-        ) from error
-    return file

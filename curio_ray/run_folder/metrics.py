@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from curio_ray.run_folder.atomic import write_atomically
-from curio_ray.tracking.base import Tracker
+from curio_ray.tracking.trackers import Tracker
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

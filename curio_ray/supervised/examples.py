@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from curio_ray.dialogue import Speaker
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.reading import ReadingFormat
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.reading import ReadingFormat
 from curio_ray.tasks.base import Demonstration, Message, Task
 
 

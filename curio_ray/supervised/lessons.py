@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from curio_ray.config.supervised import RoleName, SupervisedRoleConfig
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.reading import ReadingFormat
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.reading import ReadingFormat
 from curio_ray.supervised.batches import Group, shuffled
 from curio_ray.supervised.examples import (
     environment_example,

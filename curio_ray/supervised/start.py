@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from curio_ray.config import RunConfig
 from curio_ray.config.supervised import FRESH, RoleName, SupervisedRoleConfig
 from curio_ray.errors import ConfigError
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.locate import locate_model
+from curio_ray.model_paths import locate_model
+from curio_ray.roles.chat import ChatFormat
 from curio_ray.run_folder.atomic import sync_tree, write_atomically
 from curio_ray.supervised.batches import Group
 from curio_ray.supervised.fresh import fresh_model, fresh_tokenizer

@@ -15,7 +15,7 @@ def report():
     heavy = {"ray", "torch", "vllm", "transformers", "deepspeed"} & set(sys.modules)
     sys.stdout.write("\\nheavy:" + ",".join(sorted(heavy)))
 atexit.register(report)
-from curio_ray.cli import main
+from curio_ray.commands.main import main
 main()
 """
 

@@ -9,7 +9,7 @@ import pytest
 
 from curio_ray.log_files import output_to_file
 from curio_ray.process_memory import MemorySampler
-from curio_ray.stop import MESSAGE, StopRequest
+from curio_ray.training.stop import MESSAGE, StopRequest
 
 HOLDER = "import sys, time; held = bytearray(300 * 2**20); held[::4096] = b'x' * len(held[::4096]);"
 HOLDER += "print('ready', flush=True); time.sleep(60)"

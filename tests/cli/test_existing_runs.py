@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from curio_ray.models.locate import locate_model
+from curio_ray.model_paths import locate_model
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 

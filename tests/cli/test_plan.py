@@ -8,7 +8,7 @@ import curio_ray
 from curio_ray.config import load_config
 from curio_ray.errors import ConfigError
 from curio_ray.plan import Machine, check_plan, make_plan
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.tasks.exercise.task import ExerciseTask
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from curio_ray.progress import ProgressDisplay, clock
+from curio_ray.training.progress import ProgressDisplay, clock
 
 METRICS = {"dialogues_per_second": 12.34, "success": 0.25, "belief": 0.5, "kl": 0.01}
 

@@ -7,7 +7,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from curio_ray.config import load_config
-from curio_ray.config.resources import learner_bundle, server_bundle
+from curio_ray.placement.layout import learner_bundle, server_bundle
 from curio_ray.plan import make_plan
 from curio_ray.plan.cluster import find_missing, read_nodes_file
 from curio_ray.plan.devices import GPUS

@@ -2,13 +2,13 @@
 
 import pytest
 
-from curio_ray.compare.at_once import runs_at_once
 from curio_ray.compare.runs import (
     one_of_each_setting,
     open_comparison,
     parse_rewards,
     parse_varied,
     planned_runs,
+    runs_at_once,
 )
 from curio_ray.config import load_config
 from curio_ray.errors import ConfigError

@@ -5,7 +5,7 @@ import pytest
 from made_dialogues import asked, made
 
 from curio_ray.evaluation.adaptivity import adaptivity, adaptivity_interval, find_follow_ups
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.tasks.exercise.task import ExerciseTask
 
 NEXT_TOPICS = ("water", "company", "place", "pace", "sleep", "budget")
 

@@ -12,7 +12,7 @@ from curio_ray.evaluation.calibration import (
     negative_log_likelihood,
     recorded_beliefs,
 )
-from curio_ray.models.beliefs import at_temperature
+from curio_ray.roles.beliefs import at_temperature
 
 
 def right_beliefs(count: int = 4000) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from curio_ray.evaluation.measures import (
     success_after_change,
 )
 from curio_ray.evaluation.monitors import overconfidence, persuasion, type_entropy
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.tasks.exercise.task import ExerciseTask
 
 HALF, SURE, WRONG = [0.5, 0.5], [1.0, 0.0], [0.0, 1.0]
 

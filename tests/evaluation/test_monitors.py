@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_dialogues import made
 
-from curio_ray.config.run import AlarmsConfig
+from curio_ray.config.evaluation import AlarmsConfig
 from curio_ray.evaluation.monitors import (
     belief_swings,
     calibration_error,
@@ -15,7 +15,7 @@ from curio_ray.evaluation.monitors import (
     type_entropy,
     utterance_growth,
 )
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.tasks.exercise.task import ExerciseTask
 
 HALF, SURE, WRONG = [0.5, 0.5], [1.0, 0.0], [0.0, 1.0]
 

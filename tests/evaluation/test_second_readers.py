@@ -15,13 +15,13 @@ from made_dialogues import made
 from curio_ray.config import RunConfig, load_config
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import ConfigError
+from curio_ray.evaluation.collect import collect_evaluation
 from curio_ray.evaluation.pair_judge import PairJudge
 from curio_ray.evaluation.second_user_model import make_second_user_model
-from curio_ray.evaluation.split import hold_with_split
 from curio_ray.evaluation.win_rate import win_rate_of_judge
-from curio_ray.models.launch import ServerSet, start_servers
 from curio_ray.rollout.local import LocalRunners
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.serving.launch import ServerSet, start_servers
+from curio_ray.tasks.exercise.task import ExerciseTask
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 SECOND = (
@@ -54,7 +54,7 @@ def held(smollm_folder) -> Iterator[Held]:
         servers.wait_ready()
         runners = stack.enter_context(contextlib.closing(LocalRunners(config, task)))
         runners.connect(servers.handles())
-        dialogues = hold_with_split(runners, task, config, 4, seed=0).dialogues
+        dialogues = collect_evaluation(runners, task, config, 4, seed=0).dialogues
         yield Held(config, task, servers, dialogues)
 
 

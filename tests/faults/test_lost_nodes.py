@@ -16,14 +16,14 @@ import pytest
 import ray
 from two_nodes import ON_BOTH_NODES, TwoNodes, node_of
 
-from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import LearnerError
-from curio_ray.models.client import ServerClient
-from curio_ray.models.requests import GenerateRequest, GenerateResult
-from curio_ray.models.server import ModelServer
 from curio_ray.rollout.assignment import RolloutBatch
-from curio_ray.rollout.batch import make_assignments
+from curio_ray.rollout.batches import make_assignments
+from curio_ray.serving.client import ServerClient
+from curio_ray.serving.requests import GenerateRequest, GenerateResult
+from curio_ray.serving.server import ModelServer
+from curio_ray.training.algorithm import Curio, CurioConfig
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 DIALOGUES = 192

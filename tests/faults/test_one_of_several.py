@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import ray
 
-from curio_ray.algorithm import Curio, CurioConfig
+from curio_ray.training.algorithm import Curio, CurioConfig
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 PATIENCE_S = 60.0

@@ -11,8 +11,8 @@ from two_nodes import SPOT, TwoNodes
 
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import DeadlineError
-from curio_ray.models.replica_watch import Replica, ReplicaWatch
-from curio_ray.models.server import ModelServer
+from curio_ray.serving.replicas import Replica, ReplicaWatch
+from curio_ray.serving.server import ModelServer
 
 DEADLINE_S = 2.0
 

@@ -17,7 +17,7 @@ import torch
 
 from curio_ray.config import RunConfig, parse_config
 from curio_ray.config.learner import LearnerConfig
-from curio_ray.learner.batch import TrainingSequence
+from curio_ray.learner.sequences import TrainingSequence
 
 VOCABULARY = 64
 ON_GPU = torch.cuda.is_available()

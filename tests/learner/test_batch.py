@@ -8,7 +8,7 @@ import pytest
 
 from curio_ray.dialogue import Dialogue, Turn, User
 from curio_ray.errors import LearnerError
-from curio_ray.learner.batch import (
+from curio_ray.learner.sequences import (
     TrainingSequence,
     check_finite,
     sequence_from_dialogue,

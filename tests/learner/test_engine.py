@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from curio_ray.errors import LearnerError
-from curio_ray.learner.batch import TrainingSequence
-from curio_ray.learner.schedule import warmup_factor
+from curio_ray.learner.engine import warmup_factor
+from curio_ray.learner.sequences import TrainingSequence
 
 MakeEngine = Callable[..., Any]
 MakeSequences = Callable[..., list[TrainingSequence]]

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from curio_ray.learner.attention import packed_attention
-from curio_ray.learner.batch import TrainingSequence
-from curio_ray.learner.log_probs import chunked_log_probs
-from curio_ray.learner.model import build_reference_model
-from curio_ray.learner.packed_tensors import Segments, pack_tensors
+from curio_ray.learner.model import chunked_log_probs
+from curio_ray.learner.model_loading import build_reference_model
+from curio_ray.learner.packing import Segments, pack_tensors
+from curio_ray.learner.sequences import TrainingSequence
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

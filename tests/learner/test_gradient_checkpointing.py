@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from curio_ray.config.learner import LearnerConfig
-from curio_ray.learner.batch import TrainingSequence
-from curio_ray.learner.model import PolicyValueModel, build_policy_value_model
-from curio_ray.learner.packed_tensors import pack_tensors
+from curio_ray.learner.model import PolicyValueModel
+from curio_ray.learner.model_loading import build_policy_value_model
+from curio_ray.learner.packing import pack_tensors
+from curio_ray.learner.sequences import TrainingSequence
 
 MakeSequences = Callable[..., list[TrainingSequence]]
 

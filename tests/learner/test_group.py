@@ -15,9 +15,9 @@ from safetensors.numpy import load_file
 
 from curio_ray.config import RunConfig
 from curio_ray.errors import DeadlineError, LearnerError
-from curio_ray.learner.batch import SequenceScore, TrainingSequence
 from curio_ray.learner.group import LearnerGroup
-from curio_ray.models.weight_transfer.arrays import as_tensors
+from curio_ray.learner.sequences import SequenceScore, TrainingSequence
+from curio_ray.weights.arrays import as_tensors
 
 MakeSequences = Callable[..., list[TrainingSequence]]
 MakeConfig = Callable[..., RunConfig]

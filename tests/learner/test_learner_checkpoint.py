@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from curio_ray.errors import CheckpointError
-from curio_ray.learner.batch import TrainingSequence
+from curio_ray.learner.sequences import TrainingSequence
 
 MakeEngine = Callable[..., Any]
 MakeSequences = Callable[..., list[TrainingSequence]]

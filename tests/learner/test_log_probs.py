@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from curio_ray.learner.log_probs import LOGITS_PER_CHUNK, chunked_log_probs
+from curio_ray.learner.model import LOGITS_PER_CHUNK, chunked_log_probs
 
 VOCABULARY = LOGITS_PER_CHUNK["cpu"] // 64
 

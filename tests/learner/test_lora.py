@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from curio_ray.config.learner import LoraConfig
 from curio_ray.errors import CheckpointError, LearnerError
-from curio_ray.learner.batch import TrainingSequence
+from curio_ray.learner.sequences import TrainingSequence
 
 MakeEngine = Callable[..., Any]
 MakeSequences = Callable[..., list[TrainingSequence]]

@@ -10,14 +10,11 @@ import torch
 
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
-from curio_ray.learner.batch import TrainingSequence
 from curio_ray.learner.losses import importance_ratios, policy_gradient_loss
-from curio_ray.learner.model import (
-    PolicyValueModel,
-    build_policy_value_model,
-    build_reference_model,
-)
-from curio_ray.learner.packed_tensors import pack_tensors
+from curio_ray.learner.model import PolicyValueModel
+from curio_ray.learner.model_loading import build_policy_value_model, build_reference_model
+from curio_ray.learner.packing import pack_tensors
+from curio_ray.learner.sequences import TrainingSequence
 
 CPU = torch.device("cpu")
 

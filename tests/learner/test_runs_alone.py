@@ -9,7 +9,7 @@ import sys
 sys.modules["ray"] = None
 sys.modules["vllm"] = None
 import curio_ray.learner.engine
-from curio_ray.learner.model import build_reference_model
+from curio_ray.learner.model_loading import build_reference_model
 
 build_reference_model(sys.argv[1], "float32", 1.0)
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from curio_ray.config import load_config
-from curio_ray.models.locate import locate_model
+from curio_ray.model_paths import locate_model
 from curio_ray.plan import Machine, Plan, check_plan, make_plan
 from curio_ray.plan.devices import GPUS
 from curio_ray.plan.gpu_memory import gpu_needs, gpu_problems

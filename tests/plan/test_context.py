@@ -8,7 +8,7 @@ import pytest
 
 from curio_ray.config import load_config
 from curio_ray.plan.context import longest_context
-from curio_ray.tasks.education import EducationTask
+from curio_ray.tasks.education.task import EducationTask
 
 CONFIG = Path(__file__).parents[2] / "configs" / "education_pocket.yaml"
 ROLES = load_config(CONFIG).roles

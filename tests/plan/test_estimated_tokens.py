@@ -2,10 +2,10 @@
 
 import pytest
 
-from curio_ray.models.smollm2 import packaged_file
-from curio_ray.plan.estimated_tokens import estimate_tokens
-from curio_ray.tasks.education import EducationTask
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.plan.context import estimate_tokens
+from curio_ray.pocket.smollm2 import packaged_file
+from curio_ray.tasks.education.task import EducationTask
+from curio_ray.tasks.exercise.task import ExerciseTask
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from curio_ray.plan.known_models import known_models, known_size
-from curio_ray.plan.model_size import size_of
+from curio_ray.plan.model_size import known_models, known_size, size_of
 
 
 @pytest.mark.parametrize("name", known_models())

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from curio_ray.config import load_config
-from curio_ray.config.resources import make_layout
 from curio_ray.errors import ConfigError
-from curio_ray.placement.trial import trial_index, trial_places
+from curio_ray.placement.layout import make_layout, trial_index, trial_places
 from curio_ray.plan import Machine, check_plan, make_plan
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"

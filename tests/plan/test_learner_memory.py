@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from curio_ray.config.learner import LearnerConfig, LoraConfig
-from curio_ray.models.locate import locate_model
-from curio_ray.plan.adapters import adapter_parameters, adapter_problems
-from curio_ray.plan.memory import learner_parts
+from curio_ray.model_paths import locate_model
+from curio_ray.plan.check import adapter_problems
+from curio_ray.plan.memory import adapter_parameters, learner_parts
 from curio_ray.plan.model_size import ModelSize, read_size
 from curio_ray.plan.models import find_model
 

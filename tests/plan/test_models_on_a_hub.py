@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from curio_ray.errors import ConfigError
-from curio_ray.plan.known_models import known_models
+from curio_ray.plan.model_size import known_models
 from curio_ray.plan.models import Source, find_model
 
 SHAPE = known_models()["Qwen/Qwen2.5-1.5B-Instruct"]

@@ -1,7 +1,7 @@
 """Which actors find no room on the nodes of a cluster."""
 
-from curio_ray.config.resources import Bundle, Group
-from curio_ray.plan.placement import Node, advise, unplaced_groups
+from curio_ray.placement.layout import Bundle, Group
+from curio_ray.placement.nodes import Node, advise, unplaced_groups
 
 
 def unplaced(wanted: list[Bundle], nodes: list[Node]) -> list[Bundle]:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curio_ray.pocket import words
-from curio_ray.pocket.changes import with_strategy
 from curio_ray.pocket.changing_examples import (
     changed_belief_example,
     changed_dialogue,
     changed_environment_example,
 )
+from curio_ray.pocket.encoding import Renderer
 from curio_ray.pocket.lessons import train_changing_world
-from curio_ray.pocket.network import build_network
+from curio_ray.pocket.network import build_network, build_tokenizer
 from curio_ray.pocket.posterior import posterior
-from curio_ray.pocket.render import Renderer
-from curio_ray.pocket.tokenizer import build_tokenizer
 from curio_ray.pocket.train import Schedule
-from curio_ray.pocket.world import BACKGROUND, STRATEGIES, draw_persona, ideal_strategy
 from curio_ray.pocket.world_examples import belief_dialogue
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import BACKGROUND, STRATEGIES, draw_persona, ideal_strategy
+from curio_ray.tasks.exercise.users import with_strategy
 
 BEFORE, NOW = {"joints": "sore", "weather": "sunny"}, {"joints": "fine", "weather": "rainy"}
 

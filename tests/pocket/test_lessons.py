@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curio_ray.pocket import words
+from curio_ray.pocket.encoding import Renderer
+from curio_ray.pocket.network import build_tokenizer
 from curio_ray.pocket.policy_examples import demonstration, mapping_lesson, recommendation_example
 from curio_ray.pocket.posterior import posterior
-from curio_ray.pocket.render import Renderer
-from curio_ray.pocket.tokenizer import build_tokenizer
-from curio_ray.pocket.world import ATTRIBUTES, RELEVANT, STRATEGIES, draw_persona
 from curio_ray.pocket.world_examples import belief_dialogue, environment_dialogue
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import ATTRIBUTES, RELEVANT, STRATEGIES, draw_persona
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from curio_ray.dialogue import User
 from curio_ray.errors import ConfigError
-from curio_ray.pocket import words
+from curio_ray.model_paths import assets_folder, pocket_model
 from curio_ray.pocket.build import CARD_NAME, load_model
 from curio_ray.pocket.conversation import odd_recommendation
+from curio_ray.pocket.encoding import Renderer, Utterance
 from curio_ray.pocket.evaluate_changing_world import (
     changed_answer_share,
     changed_belief_distance,
@@ -25,14 +26,13 @@ from curio_ray.pocket.evaluate_world import (
     right_judgement_share,
     true_answer_share,
 )
-from curio_ray.pocket.locate import assets_folder, pocket_model
-from curio_ray.pocket.prompts import USER_MODEL_PROMPT
-from curio_ray.pocket.render import Renderer, Utterance
+from curio_ray.pocket.network import vocabulary
 from curio_ray.pocket.scoring import label_distribution
-from curio_ray.pocket.tokenizer import vocabulary
-from curio_ray.pocket.world import STRATEGIES
 from curio_ray.pocket.world_examples import belief_dialogue, judgement_dialogue
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import STRATEGIES
+from curio_ray.tasks.exercise.task import ExerciseTask
+from curio_ray.tasks.exercise.words import USER_MODEL_PROMPT
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from curio_ray.pocket.posterior import best_guesses, posterior
-from curio_ray.pocket.world import (
+from curio_ray.tasks.exercise.rule import (
     ATTRIBUTES,
     RELEVANT,
     STRATEGIES,

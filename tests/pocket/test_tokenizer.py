@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from curio_ray.models.chat import ChatFormat
-from curio_ray.pocket import words
 from curio_ray.pocket.conversation import odd_utterance
-from curio_ray.pocket.prompts import USER_MODEL_PROMPT
-from curio_ray.pocket.render import Renderer
-from curio_ray.pocket.tokenizer import build_tokenizer
-from curio_ray.pocket.world import STRATEGIES, draw_persona
+from curio_ray.pocket.encoding import Renderer
+from curio_ray.pocket.network import build_tokenizer
+from curio_ray.roles.chat import ChatFormat
 from curio_ray.tasks.base import Message
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import STRATEGIES, draw_persona
+from curio_ray.tasks.exercise.words import USER_MODEL_PROMPT
 
 DIALOGUE = [
     Message("system", words.policy_instruction(5)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curio_ray.pocket import words
+from curio_ray.tasks.exercise import words
 
 PERSONA = {"sleep": "good", "joints": "sore"}
 

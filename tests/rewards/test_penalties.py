@@ -5,7 +5,7 @@ import pytest
 
 from curio_ray.config.rewards import CreditConfig, RewardsConfig
 from curio_ray.dialogue import Dialogue, Turn, User
-from curio_ray.rewards.advantages import batch_advantages
+from curio_ray.rewards.credit import batch_advantages
 from curio_ray.rewards.penalties import length_penalties, repetition_penalties
 from curio_ray.rewards.streams import (
     assign_penalties,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from curio_ray.rollout.deadline import within
+from curio_ray.rollout.collect import within
 
 
 async def slow(seconds: float) -> str:

@@ -5,12 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from curio_ray.config.run import StallConfig
+from curio_ray.config.training import StallConfig
 from curio_ray.errors import RolloutError
-from curio_ray.pocket import words
 from curio_ray.rewards.streams import TASK
 from curio_ray.rollout.assignment import Failure, RolloutBatch
-from curio_ray.rollout.batch import collect_full_batch, make_assignments
+from curio_ray.rollout.batches import collect_full_batch, make_assignments
+from curio_ray.tasks.exercise import words
 
 
 def test_policy_and_user_alternate_and_the_policy_has_the_last_word(rollouts):

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from curio_ray.dialogue import Dialogue
-from curio_ray.models.roles import RoleFormats, connect_roles
-from curio_ray.pocket.prompts import reward_model_prompt
 from curio_ray.rewards.streams import quality_stream
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.roles.roles import RoleFormats, connect_roles
+from curio_ray.tasks.exercise.task import ExerciseTask
+from curio_ray.tasks.exercise.words import reward_model_prompt
 
 TERMS = ("recommends_yoga", "recommends_running")
 

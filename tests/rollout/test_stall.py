@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from curio_ray.rollout.stall import has_stalled
+from curio_ray.rollout.conversation import has_stalled
 
 HALF, NEAR, FAR = np.array([0.5, 0.5]), np.array([0.51, 0.49]), np.array([0.9, 0.1])
 

@@ -8,8 +8,8 @@ import pytest
 from curio_ray.config import load_config
 from curio_ray.dialogue import Dialogue
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
+from curio_ray.rollout.batches import TrainingBatches
 from curio_ray.rollout.local import LocalRunners
-from curio_ray.rollout.training_batches import TrainingBatches
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 SIZE = 4

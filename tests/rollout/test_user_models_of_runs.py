@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM
 
 from curio_ray.config import load_config
 from curio_ray.dialogue import Dialogue
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.locate import locate_model
+from curio_ray.model_paths import locate_model
+from curio_ray.roles.chat import ChatFormat
 
 OWN = "roles.user_model={server: policy, reads: policy_context}"
 

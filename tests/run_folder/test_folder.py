@@ -8,8 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from curio_ray.errors import ConfigError, PreflightError
 from curio_ray.run_folder import RunFolder
-from curio_ray.run_folder.folder import set_aside
-from curio_ray.run_folder.resume import resume_config
+from curio_ray.run_folder.existing_runs import resume_config, set_aside
 
 SUMMARY = {
     "task": "exercise",

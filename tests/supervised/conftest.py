@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from curio_ray.config.supervised import FreshModelConfig
-from curio_ray.models.chat import ChatFormat
+from curio_ray.roles.chat import ChatFormat
 from curio_ray.supervised.fresh import fresh_tokenizer
-from curio_ray.tasks.education import EducationTask
+from curio_ray.tasks.education.task import EducationTask
 
 TINY = FreshModelConfig(layers=1, width=32, heads=1, vocabulary=600, context=512)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.reading import ReadingFormat
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.reading import ReadingFormat
 from curio_ray.supervised.examples import (
     Example,
     environment_example,
@@ -16,7 +16,7 @@ from curio_ray.supervised.examples import (
     user_model_example,
 )
 from curio_ray.tasks.base import Demonstration, Message
-from curio_ray.tasks.education import EducationTask
+from curio_ray.tasks.education.task import EducationTask
 
 
 @pytest.fixture(scope="module", params=[4, 5], ids=["user last", "policy last"])

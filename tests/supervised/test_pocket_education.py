@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from curio_ray.config import RunConfig, load_config
 from curio_ray.dialogue import Dialogue
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.reading import ReadingFormat
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.reading import ReadingFormat
 from curio_ray.run_folder.dialogues import read_dialogues
 from curio_ray.supervised.examples import Example, reward_model_example, user_model_example
 from curio_ray.supervised.losses import label_log_probs

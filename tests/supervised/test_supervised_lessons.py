@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from curio_ray.config.supervised import SupervisedRoleConfig
-from curio_ray.models.chat import ChatFormat
+from curio_ray.roles.chat import ChatFormat
 from curio_ray.supervised.lessons import Lessons
-from curio_ray.tasks.education import EducationTask
+from curio_ray.tasks.education.task import EducationTask
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import torch
 from conftest import TINY
 
 from curio_ray.config.supervised import RoleName, SupervisedRoleConfig
-from curio_ray.models.chat import ChatFormat
+from curio_ray.roles.chat import ChatFormat
 from curio_ray.supervised.fresh import fresh_model
 from curio_ray.supervised.lessons import Lessons
 from curio_ray.supervised.objectives import OwnWords, Preferences, UserTypes
 from curio_ray.supervised.train import train_model
-from curio_ray.tasks.education import EducationTask
+from curio_ray.tasks.education.task import EducationTask
 
 OBJECTIVES = {
     "policy": OwnWords,

@@ -12,11 +12,11 @@ from transformers import PreTrainedTokenizerFast
 from curio_ray.config.run import TaskConfig
 from curio_ray.dialogue import Turn
 from curio_ray.errors import ConfigError
-from curio_ray.models.chat import ChatFormat
-from curio_ray.models.reading import ReadingFormat
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.reading import ReadingFormat
 from curio_ray.tasks.base import Split
-from curio_ray.tasks.education import STYLE_WORDS, EducationTask
-from curio_ray.tasks.education_data import SAMPLE_FILE
+from curio_ray.tasks.education.data import SAMPLE_FILE
+from curio_ray.tasks.education.task import STYLE_WORDS, EducationTask
 from curio_ray.tasks.registry import make_task, task_names
 
 ALL_STYLES = ["story_telling", "hands_on", "lectures", "discussion"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from curio_ray.errors import ConfigError
-from curio_ray.tasks.education_data import (
+from curio_ray.tasks.education.data import (
     SAMPLE_FILE,
     RecordedConversation,
     Rejected,

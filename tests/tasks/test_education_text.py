@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curio_ray.tasks.education_text import END_MARKER, ends_conversation, spoken_text
+from curio_ray.tasks.education.text import END_MARKER, ends_conversation, spoken_text
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from curio_ray.dialogue import Turn, User
-from curio_ray.pocket.world import STRATEGIES, ideal_strategy, majority_share
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.tasks.exercise.rule import STRATEGIES, ideal_strategy, majority_share
+from curio_ray.tasks.exercise.task import ExerciseTask
 
 
 def say(text: str) -> Turn:

@@ -9,9 +9,9 @@ import pytest
 from curio_ray.config.run import TaskConfig
 from curio_ray.dialogue import Turn
 from curio_ray.errors import ConfigError
-from curio_ray.pocket import words
-from curio_ray.pocket.world import BACKGROUND, STRATEGIES, ideal_strategy
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import BACKGROUND, STRATEGIES, ideal_strategy
+from curio_ray.tasks.exercise.task import ExerciseTask
 from curio_ray.tasks.registry import make_task
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from curio_ray.config.run import TaskConfig
 from curio_ray.errors import ConfigError
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.tasks.exercise.task import ExerciseTask
 from curio_ray.tasks.registry import make_task, task_names
 
 
@@ -26,7 +26,7 @@ def test_an_installed_package_adds_a_task_by_an_entry_point(
     (metadata / "METADATA").write_text("Name: guests\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[curio_ray.tasks]\nguests = guests_task:Guests\n")
     (tmp_path / "guests_task.py").write_text(
-        "from curio_ray.tasks.exercise import ExerciseTask as Guests\n"
+        "from curio_ray.tasks.exercise.task import ExerciseTask as Guests\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert "guests" in task_names()
@@ -34,7 +34,7 @@ def test_an_installed_package_adds_a_task_by_an_entry_point(
 
 
 def test_a_task_is_made_by_module_and_class() -> None:
-    task = make_task(TaskConfig(name="curio_ray.tasks.exercise:ExerciseTask"), seed=0)
+    task = make_task(TaskConfig(name="curio_ray.tasks.exercise.task:ExerciseTask"), seed=0)
     assert isinstance(task, ExerciseTask)
 
 
@@ -42,7 +42,9 @@ def test_exercise_is_registered() -> None:
     assert "exercise" in task_names()
 
 
-@pytest.mark.parametrize("name", ["exercis", "no.such.module:Task", "curio_ray.tasks.exercise:Tas"])
+@pytest.mark.parametrize(
+    "name", ["exercis", "no.such.module:Task", "curio_ray.tasks.exercise.task:Tas"]
+)
 def test_an_unknown_task_names_those_that_exist(name: str) -> None:
     with pytest.raises(ConfigError, match=r"task\.name.*exercise"):
         make_task(TaskConfig(name=name), seed=0)

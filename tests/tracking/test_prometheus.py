@@ -16,13 +16,12 @@ import ray
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
 from curio_ray.config import load_config
-from curio_ray.ray_session import RaySession, connect_to_ray
-from curio_ray.recording import record_iteration
+from curio_ray.placement.ray_session import RaySession, connect_to_ray
 from curio_ray.rollout.clock import ITERATION_PARTS
 from curio_ray.rollout.local import LocalRunners
 from curio_ray.run_folder import RunFolder
-from curio_ray.tracking.exported import EXPORTED, exported_names
-from curio_ray.trainer import Iteration, Trainer
+from curio_ray.tracking.prometheus import EXPORTED, exported_names
+from curio_ray.training.trainer import Iteration, Trainer
 
 REPOSITORY = Path(__file__).parents[2]
 NAMES = {each for name in EXPORTED for each in exported_names(name)}
@@ -112,7 +111,7 @@ def tracked(tmp_path_factory) -> Iterator[TrackedIteration]:
         trainer.wait_ready()
         runners.connect(trainer.servers.handles())
         iteration = trainer.step(runners)
-        record_iteration(run, iteration)
+        run.record(iteration.number, iteration.metrics, iteration.dialogues)
         dashboard = urllib.request.urlopen(session.dashboard).read().decode()
         yield TrackedIteration(session, dashboard, iteration, scrape())
         runners.close()

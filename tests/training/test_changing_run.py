@@ -3,8 +3,8 @@
 import pytest
 from short_runs import FinishedRun, train_two_iterations
 
-from curio_ray.pocket import words
-from curio_ray.tasks.exercise import ExerciseTask
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.task import ExerciseTask
 
 STALL = "rollout.stall={exchanges: 4, change: 0.02}"
 

@@ -9,8 +9,8 @@ import ray
 from ray import tune
 from short_runs import REPOSITORY, SHORT
 
-from curio_ray.algorithm import Curio, CurioConfig
 from curio_ray.errors import ConfigError
+from curio_ray.training.algorithm import Curio, CurioConfig
 
 
 def make_config() -> CurioConfig:

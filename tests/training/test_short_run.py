@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from curio_ray.models.locate import locate_model
+from curio_ray.model_paths import locate_model
 
 SUMMARY_FIELDS = {
     "task", "intrinsic", "seed", "iterations", "dialogues", "held_out_users", "success_before",

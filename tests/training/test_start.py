@@ -12,7 +12,7 @@ import pytest
 
 from curio_ray.heavy_imports import import_ahead, when_idle, without_collections
 
-MODULES = "import sys; import curio_ray.training; print(*sys.modules)"
+MODULES = "import sys; import curio_ray.training.train_loop; print(*sys.modules)"
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def test_servers_are_started_before_rllib_and_pytorch_are_imported() -> None:
     command = [sys.executable, "-c", MODULES]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     imported = set(done.stdout.split())
-    assert "curio_ray.models.launch" in imported
+    assert "curio_ray.serving.launch" in imported
     assert not imported & {"torch", "ray.rllib", "transformers"}
 
 

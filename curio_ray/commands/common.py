@@ -1,0 +1,79 @@
+"""What the commands share: options, changes of the config, the check before anything starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from curio_ray.config import RunConfig
+from curio_ray.errors import ConfigError
+from curio_ray.plan import Plan, check_plan, make_plan, read_machine
+from curio_ray.plan.check import check_models_are_here
+from curio_ray.plan.preflight import check_preflight
+from curio_ray.tasks.base import Split
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A run's YAML file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. seed=1. Repeatable."),
+]
+OutputFolder = Annotated[Path | None, typer.Option(help="The run folder, instead of the config's.")]
+Address = Annotated[
+    str | None, typer.Option(help="Join a running Ray cluster: auto, or its address.")
+]
+Users = Annotated[
+    int | None, typer.Option(min=1, help="With how many users; as in the run by default.")
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Seed of the sampling; the run's by default.")
+]
+
+
+def override(field: str, value: object) -> list[str]:
+    """A change of one field as `--set` writes it, or none where there is no value."""
+    return [] if value is None else [f"{field}={json.dumps(str(value))}"]
+
+
+def all_changes(overrides: list[str] | None, address: str | None) -> list[str]:
+    """All changes of the config that a command line asks for."""
+    return [*(overrides or []), *override("cluster.address", address)]
+
+
+def check_config(config: RunConfig, output: Path | None) -> Plan:
+    """The plan of a run that this machine can hold; `output` is None where nothing is written.
+
+    Raises:
+        CurioError: it cannot work; the message names the fields.
+    """
+    plan = make_plan(config)
+    check_plan(plan, read_machine())
+    check_models_are_here(plan)
+    check_preflight(plan, output)
+    return plan
+
+
+def count_users(plan: Plan, split: Split, asked: int | None) -> int:
+    """How many users of a split to talk with: as many as asked for, or as the config says.
+
+    Raises:
+        ConfigError: the split has fewer.
+    """
+    available = len(plan.task.users(split))
+    if asked is not None and asked > available:
+        raise ConfigError(
+            f"--users: the run has {available} {split.replace('_', '-')} users; write at most that"
+        )
+    return min(plan.config.evaluation.users, available) if asked is None else asked
+
+
+def shown(value: Any) -> str:
+    """A figure, or several, as the tables show it."""
+    if isinstance(value, list):
+        return "  ".join(shown(item) for item in value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,86 @@
+"""`curio evaluate`: the measures, then the monitors of reward hacking."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from curio_ray.commands.common import (
+    Address,
+    Overrides,
+    Seed,
+    Users,
+    all_changes,
+    check_config,
+    count_users,
+    shown,
+)
+from curio_ray.config import load_config
+from curio_ray.evaluation.served_policy import serving
+from curio_ray.log_files import output_to_file
+from curio_ray.run_folder.checkpoints import policy_folder
+from curio_ray.run_folder.existing_runs import CONFIG_FILE, find_checkpoint
+from curio_ray.tasks.base import Split
+from curio_ray.training.progress import ProgressDisplay
+
+TITLES: dict[Split, str] = {"held_out": "Held-out users", "train": "Training users"}
+
+
+def evaluate(
+    path: Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT")],
+    split: Annotated[
+        Split, typer.Option(help="Users that training never saw, or those that it saw.")
+    ] = "held_out",
+    users: Users = None,
+    seed: Seed = None,
+    overrides: Overrides = None,
+    address: Address = None,
+) -> None:
+    """Measure a trained policy on users of a split and watch for reward hacking."""
+    checkpoint = find_checkpoint(path)
+    changes = all_changes(overrides, address)
+    config = serving(load_config(checkpoint / CONFIG_FILE, changes), policy_folder(checkpoint))
+    count = count_users(check_config(config, output=None), split, users)
+    with (
+        tempfile.TemporaryDirectory(prefix="curio-evaluate-") as logs,
+        output_to_file(Path(logs)) as terminal,
+        ProgressDisplay(Console(file=terminal)) as progress,
+    ):
+        progress.phase("loading libraries")
+        from curio_ray.evaluation.evaluate import evaluate_policy
+
+        seed = config.seed if seed is None else seed
+        result = evaluate_policy(config, split, count, seed, progress.phase)
+    Console().print(render_evaluation(str(checkpoint), split, result))
+
+
+def render_evaluation(checkpoint: str, split: Split, metrics: Mapping[str, Any]) -> Group:
+    """The tables of one checkpoint's metrics on a split."""
+    kinds = (f"{split}/{kind}/" for kind in ("monitor", "threshold", "alarm"))
+    monitor, threshold, alarm = kinds
+    table = Table(title=TITLES[split], title_justify="left", show_header=False, box=SIMPLE)
+    table.add_row("checkpoint", checkpoint)
+    for name, value in metrics.items():
+        if not name.startswith((monitor, threshold, alarm)):
+            table.add_row(name, shown(value))
+    return Group(table, _monitors(metrics, monitor, threshold, alarm))
+
+
+def _monitors(metrics: Mapping[str, Any], monitor: str, threshold: str, alarm: str) -> Table:
+    table = Table(title="Monitors of reward hacking", title_justify="left", box=SIMPLE)
+    for column in ("", "value", "threshold", ""):
+        table.add_column(column, justify="right" if column else "left")
+    for name, value in metrics.items():
+        if name.startswith(monitor):
+            kind = name.removeprefix(monitor)
+            verdict = Text("ALARM", style="bold red") if metrics[alarm + kind] else Text("ok")
+            table.add_row(kind, shown(value), shown(metrics[threshold + kind]), verdict)
+    return table

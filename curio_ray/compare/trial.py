@@ -1,0 +1,74 @@
+"""One run of a comparison as a Ray Tune trial that keeps a run folder and evaluates at its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curio_ray.compare.runs import write_result
+from curio_ray.run_folder import RunFolder
+from curio_ray.run_folder.existing_runs import holds_a_run
+from curio_ray.tasks.base import Split
+from curio_ray.training.algorithm import Curio, CurioConfig
+
+
+class ComparedCurio(Curio):
+    """`Curio` that goes on from its run folder, logs there, and evaluates after the last iteration.
+
+    The run's `output` names the folder. With several machines it must lie where all can reach it.
+    """
+
+    def setup(self, config: CurioConfig) -> None:
+        """Start the run, or take up an earlier one at its newest checkpoint."""
+        self._folder: RunFolder | None = None
+        super().setup(config)
+        try:
+            self._folder = self._open(config)
+            self._folder.track()
+        except BaseException:
+            self.cleanup()
+            raise
+
+    def training_step(self) -> None:
+        """One iteration; after the last one also the evaluation on both splits."""
+        run = self.config.run_config
+        # a run that was stopped between its last checkpoint and its result has nothing to learn
+        if self.trainer.iteration < run.training.iterations:
+            super().training_step()
+            self._log()
+        if self.trainer.iteration >= run.training.iterations:
+            held_out, train = self._figures("held_out"), self._figures("train")
+            assert self._folder is not None
+            write_result(self._folder.path, train, held_out)
+            for split, values in (("train", train), ("held_out", held_out)):
+                self.metrics.log_value((f"final_{split}", "success"), values["success"], window=1)
+
+    def cleanup(self) -> None:
+        """Close the run folder and end every actor."""
+        try:
+            super().cleanup()
+        finally:
+            if self._folder is not None:
+                self._folder.close()
+
+    def _open(self, config: CurioConfig) -> RunFolder:
+        run = config.run_config
+        if not holds_a_run(run.output):
+            return RunFolder.create(run.output, run)
+        folder = RunFolder.open(run.output)
+        checkpoint = folder.latest_checkpoint()
+        if checkpoint is not None:
+            self.restore_from_path(str(checkpoint.absolute()))
+        folder.rewind(self.trainer.iteration)
+        return folder
+
+    def _log(self) -> None:
+        assert self._folder is not None
+        assert self.last_iteration is not None
+        last = self.last_iteration
+        self._folder.record(last.number, last.metrics, last.dialogues)
+        if self.config.run_config.training.saves_after(last.number):
+            self.save_checkpoint(self._folder)
+
+    def _figures(self, split: Split) -> dict[str, Any]:
+        metrics = self.measure(self.config.run_config.evaluation.users, split)
+        return {name.removeprefix(f"{split}/"): value for name, value in metrics.items()}

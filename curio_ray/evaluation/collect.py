@@ -1,0 +1,48 @@
+"""Evaluation dialogues: the same users of a split, with the same seeds, each time."""
+
+from __future__ import annotations
+
+from curio_ray.config import RunConfig
+from curio_ray.errors import RolloutError
+from curio_ray.rollout.assignment import RolloutBatch, RolloutOptions
+from curio_ray.rollout.batches import Runners, make_assignments
+from curio_ray.tasks.base import Split, Task
+
+
+def collect_evaluation(
+    runners: Runners,
+    task: Task,
+    config: RunConfig,
+    users: int,
+    seed: int,
+    split: Split = "held_out",
+    judged: bool = False,
+) -> RolloutBatch:
+    """One dialogue with each of the first `users` users of a split, by default the held-out ones.
+
+    With `judged` the task reward is the reward model's verdict also where the task has a rule.
+
+    Raises:
+        RolloutError: a dialogue could not be held.
+    """
+    everyone = task.users(split)[:users]
+    assignments = make_assignments(split, everyone, 0, seed)
+    batch = runners.collect(assignments, evaluation_options(task, config, judged))
+    if batch.failures:
+        raise RolloutError(
+            f"{len(batch.failures)} of {len(everyone)} {split.replace('_', '-')} dialogues "
+            f"could not be held: {batch.failures[0].reason}"
+        )
+    return batch
+
+
+def evaluation_options(task: Task, config: RunConfig, judged: bool = False) -> RolloutOptions:
+    """The rule decides where the task has one; elsewhere the reward model judges."""
+    has_rule = task.rule_score(task.users("held_out")[0], []) is not None
+    return RolloutOptions(
+        temperature=config.evaluation.temperature,
+        judged=judged or not has_rule,
+        attempts=config.rollout.attempts,
+        in_flight=config.rollout.dialogues_in_flight,
+        deadline_s=config.rollout.dialogue_deadline_s,
+    )

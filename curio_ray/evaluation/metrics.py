@@ -1,0 +1,111 @@
+"""What evaluation dialogues show: measures with their intervals, and monitors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from curio_ray.config.evaluation import AlarmsConfig
+from curio_ray.dialogue import Dialogue
+from curio_ray.evaluation.adaptivity import adaptivity, adaptivity_interval, find_follow_ups
+from curio_ray.evaluation.intervals import (
+    Interval,
+    bootstrap_interval,
+    ratio_statistic,
+    wilson_interval,
+)
+from curio_ray.evaluation.measures import (
+    belief_by_turn,
+    count_questions,
+    final_belief,
+    success_after_change,
+    success_by_turn,
+    success_rate,
+)
+from curio_ray.evaluation.monitors import check_monitors, monitor_values
+from curio_ray.tasks.base import Split, Task
+
+
+def evaluation_metrics(
+    dialogues: Sequence[Dialogue],
+    task: Task,
+    thresholds: AlarmsConfig,
+    seed: int,
+    split: Split = "held_out",
+    reread: Sequence[Dialogue] | None = None,
+) -> dict[str, int | float | list[float]]:
+    """What dialogues with a split's users show, under its name, as docs/evaluation.md explains it.
+
+    What the task cannot tell, or what is undefined for these dialogues, is left out.
+
+    Args:
+        dialogues: at least one.
+        task: theirs.
+        thresholds: of the monitors.
+        seed: of the bootstrap intervals.
+        split: the prefix of the figures' names.
+        reread: the same dialogues with the beliefs of a second user model.
+    """
+    metrics: dict[str, int | float | list[float]] = {
+        "users": len(dialogues),
+        "success": success_rate(dialogues),
+        "success_interval": list(
+            wilson_interval(sum(each.success for each in dialogues), len(dialogues))
+        ),
+        "success_by_turn": success_by_turn(dialogues),
+        **success_after_change(dialogues),
+        **_belief("belief", dialogues, seed),
+        **({} if reread is None else _belief("second_belief", reread, seed)),
+        **_questions(dialogues, task, seed),
+        **_monitors(dialogues, reread, task, thresholds),
+    }
+    return {f"{split}/{name}": value for name, value in metrics.items()}
+
+
+def _belief(name: str, dialogues: Sequence[Dialogue], seed: int) -> dict[str, float | list[float]]:
+    beliefs = np.array([final_belief([each]) for each in dialogues])
+    mean = ratio_statistic(beliefs, np.ones(len(beliefs)))
+    return {
+        name: final_belief(dialogues),
+        **_interval(name, bootstrap_interval(mean, len(dialogues), seed)),
+        f"{name}_by_turn": belief_by_turn(dialogues),
+    }
+
+
+def _questions(
+    dialogues: Sequence[Dialogue], task: Task, seed: int
+) -> dict[str, float | list[float]]:
+    metrics: dict[str, float | list[float]] = {}
+    relevant, told = count_questions(dialogues, task)
+    if told.any():
+        share = ratio_statistic(relevant, told)
+        metrics["relevant_questions"] = float(relevant.sum() / told.sum())
+        metrics |= _interval("relevant_questions", bootstrap_interval(share, len(told), seed))
+    follow_ups = find_follow_ups(dialogues, task)
+    if follow_ups is not None and math.isfinite(value := adaptivity(follow_ups)):
+        metrics["adaptivity"] = value
+        metrics |= _interval("adaptivity", adaptivity_interval(follow_ups, seed))
+    return metrics
+
+
+def _monitors(
+    dialogues: Sequence[Dialogue],
+    reread: Sequence[Dialogue] | None,
+    task: Task,
+    thresholds: AlarmsConfig,
+) -> dict[str, float]:
+    values = monitor_values(dialogues, task)
+    if reread is not None:
+        values["belief_gap"] = final_belief(dialogues) - final_belief(reread)
+    metrics: dict[str, float] = {}
+    for name, monitor in check_monitors(values, thresholds).items():
+        metrics[f"monitor/{name}"] = monitor.value
+        metrics[f"threshold/{name}"] = monitor.threshold
+        metrics[f"alarm/{name}"] = int(monitor.alarm)
+    return metrics
+
+
+def _interval(name: str, interval: Interval | None) -> dict[str, list[float]]:
+    return {} if interval is None else {f"{name}_interval": list(interval)}

@@ -1,0 +1,168 @@
+"""Append-only chat contexts: the prompt is rendered once, then only suffixes are added.
+
+Token ids that a model sampled stay exactly as sampled. `ChatFormat.verify` compares the suffixes
+with the tokenizer's own chat template, so that a template which cannot be extended in this way
+stops the run before it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from curio_ray.errors import TemplateError
+from curio_ray.model_paths import locate_model
+from curio_ray.tasks.base import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Strings that no template treats specially; they mark where contents go.
+FIRST_MARK, SECOND_MARK = "curiofirst", "curiosecond"
+
+ENCODED_TEXTS = 4096
+
+
+class ChatFormat:
+    """The chat template of one model, as a prompt and suffixes of token ids.
+
+    Raises:
+        TemplateError: the tokenizer has no chat template, or its parts cannot be told apart.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, model: str) -> None:
+        self.tokenizer = tokenizer
+        self.model = model
+        # Each utterance is heard by several roles, and instructions by every dialogue's.
+        self._encoded = lru_cache(maxsize=ENCODED_TEXTS)(
+            lambda text: tuple(tokenizer.encode(text, add_special_tokens=False))
+        )
+        if not tokenizer.chat_template:
+            raise TemplateError(f"{model}: its tokenizer has no chat template; use a chat model")
+        self._has_system_role = self._accepts_system_role()
+        self._between, self._opening = self._suffix_parts()
+        self.stop_token_ids = self._stop_tokens()
+
+    @classmethod
+    def load(cls, model: str) -> ChatFormat:
+        """The format of a Hugging Face id, a local folder or a packaged pocket model."""
+        # Not at the top: what imports this module may yet choose to do without PyTorch.
+        from transformers import AutoTokenizer
+
+        return cls(AutoTokenizer.from_pretrained(locate_model(model)), model)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a piece of text, without any special tokens around it."""
+        return list(self._encoded(text))
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """What was said: the text without special tokens and outer white space."""
+        return self.tokenizer.decode(list(token_ids), skip_special_tokens=True).strip()
+
+    def open(self, messages: Sequence[Message]) -> list[int]:
+        """The prompt up to and including the mark that opens the assistant's next message."""
+        return self.encode(self._render(messages, add_generation_prompt=True))
+
+    def reply_suffix(self, sampled_ids: Sequence[int], text: str) -> list[int]:
+        """What follows the assistant's sampled ids: its end, the user's text, the next opening.
+
+        Where the assistant already sampled the template's end mark it is not repeated.
+        """
+        between = self._between
+        if sampled_ids and sampled_ids[-1] == between[0]:
+            between = between[1:]
+        return [*between, *self.encode(text), *self._opening]
+
+    def single_message_parts(self) -> tuple[list[int], list[int]]:
+        """Ids before and after the content of a prompt that is one user message."""
+        text = self._render([Message("user", FIRST_MARK)], add_generation_prompt=True)
+        before, _, after = text.partition(FIRST_MARK)
+        return self.encode(before), self.encode(after)
+
+    def verify(self, messages: Sequence[Message], exchanges: Sequence[tuple[str, str]]) -> None:
+        """Compare the incremental context with the full template on a sample dialogue.
+
+        Args:
+            messages: the start of the chat, ending with a user message.
+            exchanges: sample assistant messages, each with the user's answer. Two or more show
+                whether the template keeps what the assistant said before.
+
+        Raises:
+            TemplateError: they differ; the message shows the first differing token.
+        """
+        incremental, chat = self.open(messages), list(messages)
+        for said, answer in exchanges:
+            sampled = [*self.encode(said), self._between[0]]
+            incremental += [*sampled, *self.reply_suffix(sampled, answer)]
+            chat += [Message("assistant", said), Message("user", answer)]
+        full = self.encode(self._render(chat, add_generation_prompt=True))
+        if incremental != full:
+            raise TemplateError(self._first_difference(incremental, full))
+
+    def _first_difference(self, incremental: list[int], full: list[int]) -> str:
+        shared = min(len(incremental), len(full))
+        position = next((i for i in range(shared) if incremental[i] != full[i]), shared)
+        mine, theirs = incremental[position : position + 1], full[position : position + 1]
+        return (
+            f"{self.model}: its chat template cannot be extended token by token; token {position} "
+            f"is {self.tokenizer.convert_ids_to_tokens(mine)} when appended and "
+            f"{self.tokenizer.convert_ids_to_tokens(theirs)} in the full template; "
+            "use a model whose template keeps earlier messages unchanged"
+        )
+
+    def _accepts_system_role(self) -> bool:
+        try:
+            text = self.tokenizer.apply_chat_template(
+                [
+                    {"role": "system", "content": FIRST_MARK},
+                    {"role": "user", "content": SECOND_MARK},
+                ],
+                tokenize=False,
+            )
+        except jinja2.TemplateError:
+            return False
+        return FIRST_MARK in text
+
+    def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        if not self._has_system_role:
+            messages = _without_system(messages)
+        return self.tokenizer.apply_chat_template(
+            [{"role": message.role, "content": message.content} for message in messages],
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+        )
+
+    def _suffix_parts(self) -> tuple[list[int], list[int]]:
+        text = self._render(
+            [
+                Message("user", "hello"),
+                Message("assistant", FIRST_MARK),
+                Message("user", SECOND_MARK),
+            ],
+            add_generation_prompt=True,
+        )
+        _, first, rest = text.partition(FIRST_MARK)
+        between, second, opening = rest.partition(SECOND_MARK)
+        if not (first and second and between and opening):
+            raise TemplateError(f"{self.model}: its chat template does not keep message contents")
+        return self.encode(between), self.encode(opening)
+
+    def _stop_tokens(self) -> tuple[int, ...]:
+        stops = [self._between[0]]
+        end = self.tokenizer.eos_token_id
+        if isinstance(end, int) and end not in stops:
+            stops.append(end)
+        return tuple(stops)
+
+
+def _without_system(messages: Sequence[Message]) -> list[Message]:
+    """Give the system text to the first user message, or make it one, as such models expect."""
+    if not messages or messages[0].role != "system":
+        return list(messages)
+    system, *rest = messages
+    if rest and rest[0].role == "user":
+        return [Message("user", f"{system.content}\n\n{rest[0].content}"), *rest[1:]]
+    return [Message("user", system.content), *rest]

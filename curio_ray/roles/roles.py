@@ -1,0 +1,123 @@
+"""The four roles: typed questions to model servers, typed answers back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from curio_ray.config.servers import RolesConfig, ServerConfig
+from curio_ray.dialogue import User
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.environment import EnvironmentModel
+from curio_ray.roles.reading import ReadingFormat, ReadingSession
+from curio_ray.roles.user_model import UserModel, UserModelFormat
+from curio_ray.serving.client import ServerClient
+from curio_ray.serving.requests import GenerateRequest, GenerateResult
+from curio_ray.tasks.base import Message, Task
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyModel:
+    """The model that learns: it continues a dialogue and keeps its sampled ids."""
+
+    client: ServerClient
+    chat: ChatFormat
+    max_tokens: int
+
+    async def speak(
+        self, context: list[int], dialogue_id: str, seed: int, temperature: float
+    ) -> GenerateResult:
+        """Sample the next utterance after a context of token ids."""
+        request = GenerateRequest(
+            prompt_ids=context,
+            max_tokens=self.max_tokens,
+            temperature=temperature,
+            stop_token_ids=self.chat.stop_token_ids,
+            seed=seed,
+        )
+        return await self.client.generate(request, routing_key=dialogue_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RewardModel:
+    """The model that judges finished dialogues, and single turns of the policy."""
+
+    client: ServerClient
+    chat: ChatFormat
+    task: Task
+
+    def session(self, user: User, dialogue_id: str) -> ReadingSession:
+        """Begin to listen to a dialogue with this user; label 1 means success."""
+        reading = ReadingFormat(self.chat, self.task.reward_model_prompt(user))
+        return ReadingSession(self.client, reading, dialogue_id)
+
+    def quality_sessions(self, names: Sequence[str], dialogue_id: str) -> dict[str, ReadingSession]:
+        """Begin to listen for the task's quality terms of these names; label 1 means yes."""
+        prompts = self.task.quality_prompts() if names else {}
+        return {
+            name: ReadingSession(self.client, ReadingFormat(self.chat, prompts[name]), dialogue_id)
+            for name in names
+        }
+
+
+def _never() -> float:
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """All roles of a run. `outage_s` counts the seconds during which one of them was lost."""
+
+    policy: PolicyModel
+    environment: EnvironmentModel
+    user_model: UserModel
+    reward_model: RewardModel
+    outage_s: Callable[[], float] = _never
+
+
+class RoleFormats:
+    """The chat formats of all roles' models; built and verified before any server is asked.
+
+    Raises:
+        TemplateError: a model's chat template cannot be extended token by token, or a model
+            cannot tell the labels apart that it is to choose from.
+    """
+
+    def __init__(self, roles: RolesConfig, servers: Mapping[str, ServerConfig], task: Task) -> None:
+        load = cache(ChatFormat.load)
+        self.policy = load(servers[roles.policy.server].model)
+        self.environment = load(servers[roles.environment.server].model)
+        self.reward_model = load(servers[roles.reward_model.server].model)
+        self.user_model = UserModelFormat(roles.user_model, servers, task, load, self.policy)
+        self._verify(task)
+
+    def _verify(self, task: Task) -> None:
+        user = task.users("train")[0]
+        opening = task.opening(user)
+        exchanges = [(opening, opening)] * 2
+        self.policy.verify(task.policy_prompt(user), exchanges)
+        persona = [
+            Message("system", task.environment_prompt(user)),
+            Message("assistant", opening),
+            Message("user", opening),
+        ]
+        self.environment.verify(persona, exchanges)
+
+
+def connect_roles(
+    roles: RolesConfig, formats: RoleFormats, clients: Mapping[str, ServerClient], task: Task
+) -> Roles:
+    """Join each role's format with a client of the server that plays it."""
+    return Roles(
+        policy=PolicyModel(clients[roles.policy.server], formats.policy, roles.policy.max_tokens),
+        environment=EnvironmentModel(
+            clients[roles.environment.server],
+            formats.environment,
+            roles.environment.max_tokens,
+            roles.environment.temperature,
+        ),
+        user_model=formats.user_model.connect(clients),
+        reward_model=RewardModel(clients[roles.reward_model.server], formats.reward_model, task),
+        outage_s=lambda: sum(client.outage_s for client in clients.values()),
+    )

@@ -1,0 +1,233 @@
+"""The user model: one model or several that follow a dialogue and believe something of the user."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from curio_ray.config.servers import ServerConfig, UserModelRole
+from curio_ray.dialogue import Turn
+from curio_ray.errors import TemplateError
+from curio_ray.roles.beliefs import at_temperature, average, belief_over_types, label_orders
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.reading import ReadingFormat, ReadingSession, first_tokens, read_labels
+from curio_ray.serving.client import ServerClient
+from curio_ray.tasks.base import Task
+
+
+class Listener(Protocol):
+    """One reading of one dialogue by one model."""
+
+    def hear(self, turn: Turn) -> None:
+        """Follow the dialogue by a turn."""
+
+    def ask(self) -> Coroutine[Any, Any, np.ndarray]:
+        """The belief [user types] after what was heard until now."""
+
+
+class ListenerFormat(Protocol):
+    """What a reading needs of one model, whatever the dialogue."""
+
+    def listen(
+        self, client: ServerClient, dialogue_id: str, prompt_ids: list[int], opening: str
+    ) -> Listener:
+        """Begin to follow a dialogue at the user's opening words."""
+
+
+class TranscriptListener:
+    """Reads the dialogue as text, with the types' labels in one order."""
+
+    def __init__(self, session: ReadingSession, order: tuple[int, ...], hears_policy: bool) -> None:
+        self._session = session
+        self._order = order
+        self._hears_policy = hears_policy
+
+    def hear(self, turn: Turn) -> None:
+        """Add a turn to the transcript, unless it is the policy's and that one is not heard."""
+        if turn.speaker == "user" or self._hears_policy:
+            self._session.hear(turn.speaker, turn.text)
+
+    async def _belief(self, answer: Coroutine[Any, Any, np.ndarray]) -> np.ndarray:
+        return belief_over_types(await answer, self._order)
+
+    def ask(self) -> Coroutine[Any, Any, np.ndarray]:
+        """The belief [user types] after the transcript until now."""
+        return self._belief(self._session.ask())
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFormat:
+    """A reading prompt with the labels in one order, in the tokens of one model."""
+
+    reading: ReadingFormat
+    order: tuple[int, ...]
+    hears_policy: bool
+
+    def listen(
+        self, client: ServerClient, dialogue_id: str, prompt_ids: list[int], opening: str
+    ) -> TranscriptListener:
+        """Begin a transcript with the user's opening words."""
+        session = ReadingSession(client, self.reading, dialogue_id)
+        session.hear("user", opening)
+        return TranscriptListener(session, self.order, self.hears_policy)
+
+
+class ContextListener:
+    """Reads the policy's own context, as if the policy now named the user's type.
+
+    After the policy's words alone the user is given an empty reply, so that the policy's turn
+    comes again and nothing else does.
+    """
+
+    def __init__(
+        self, client: ServerClient, answer: ContextFormat, prompt_ids: list[int], dialogue_id: str
+    ) -> None:
+        self._client = client
+        self._answer = answer
+        self._dialogue_id = dialogue_id
+        self._context = list(prompt_ids)
+        self._empty_reply: list[int] = []
+
+    def hear(self, turn: Turn) -> None:
+        """Extend the context by the turn's own token ids."""
+        self._context.extend(turn.token_ids)
+        spoke = turn.speaker == "policy"
+        self._empty_reply = self._answer.chat.reply_suffix(turn.token_ids, "") if spoke else []
+
+    def ask(self) -> Coroutine[Any, Any, np.ndarray]:
+        """The belief [user types] in the policy's next words."""
+        prompt_ids = [*self._context, *self._empty_reply, *self._answer.start_ids]
+        return read_labels(self._client, prompt_ids, self._answer.label_ids, self._dialogue_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ContextFormat:
+    """The beginning of the policy's answer and the labels behind it, in the policy's tokens."""
+
+    chat: ChatFormat
+    start_ids: list[int]
+    label_ids: tuple[int, ...]
+
+    def listen(
+        self, client: ServerClient, dialogue_id: str, prompt_ids: list[int], opening: str
+    ) -> ContextListener:
+        """Begin with the policy's prompt, which ends with the user's opening words."""
+        return ContextListener(client, self, prompt_ids, dialogue_id)
+
+
+class UserModelSession:
+    """Every model's reading of one dialogue; the belief is their mean."""
+
+    def __init__(self, listeners: list[Listener], temperature: float) -> None:
+        self._listeners = listeners
+        self._temperature = temperature
+
+    def hear(self, turn: Turn) -> None:
+        """Follow the dialogue by a turn."""
+        for listener in self._listeners:
+            listener.hear(turn)
+
+    def ask(self) -> Coroutine[Any, Any, np.ndarray]:
+        """The belief [user types] after what was heard until now."""
+        return self._pool([listener.ask() for listener in self._listeners])
+
+    async def _pool(self, answers: list[Coroutine[Any, Any, np.ndarray]]) -> np.ndarray:
+        async with asyncio.TaskGroup() as group:
+            beliefs = [group.create_task(answer) for answer in answers]
+        return at_temperature(average([each.result() for each in beliefs]), self._temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class UserModel:
+    """The models that guess the user's hidden type, each with the format of its reading."""
+
+    readers: tuple[tuple[ServerClient, ListenerFormat], ...]
+    temperature: float
+
+    def session(self, dialogue_id: str, prompt_ids: list[int], opening: str) -> UserModelSession:
+        """Begin to listen to a dialogue.
+
+        Args:
+            dialogue_id: keeps a dialogue's readings on one replica.
+            prompt_ids: the policy's context before its first turn.
+            opening: the user's first words.
+        """
+        listeners: list[Listener] = [
+            answer.listen(client, dialogue_id, prompt_ids, opening)
+            for client, answer in self.readers
+        ]
+        return UserModelSession(listeners, self.temperature)
+
+
+class UserModelFormat:
+    """The prompts of a user model's role in the tokens of each of its models.
+
+    `field` is the role's place in the config, for errors.
+
+    Raises:
+        TemplateError: a model cannot tell the labels apart, or is to read the policy's context
+            and has another tokenizer.
+    """
+
+    def __init__(
+        self,
+        role: UserModelRole,
+        servers: Mapping[str, ServerConfig],
+        task: Task,
+        load: Callable[[str], ChatFormat],
+        policy: ChatFormat,
+        field: str = "roles.user_model",
+    ) -> None:
+        self._temperature = role.temperature
+        self._formats: list[tuple[str, ListenerFormat]] = []
+        for name in role.servers:
+            chat = load(servers[name].model)
+            if role.reads == "policy_context":
+                self._formats.append((name, _context_format(task, chat, policy, field)))
+            else:
+                formats = _transcript_formats(role, task, chat, field)
+                self._formats += [(name, each) for each in formats]
+
+    def connect(self, clients: Mapping[str, ServerClient]) -> UserModel:
+        """Join each format with a client of its server."""
+        readers = tuple((clients[name], each) for name, each in self._formats)
+        return UserModel(readers, self._temperature)
+
+
+def _transcript_formats(
+    role: UserModelRole, task: Task, chat: ChatFormat, field: str
+) -> list[TranscriptFormat]:
+    hears_policy = role.hears == "dialogue"
+    own, *others = label_orders(len(task.user_types), role.label_orders)
+    formats = [TranscriptFormat(ReadingFormat(chat, task.user_model_prompt()), own, hears_policy)]
+    for order in others:
+        prompt = task.user_model_prompt_in_order(order)
+        if prompt is None:
+            raise TemplateError(
+                f"{field}.label_orders: the task lists its labels in one order only; write 1"
+            )
+        formats.append(TranscriptFormat(ReadingFormat(chat, prompt), order, hears_policy))
+    return formats
+
+
+def _context_format(task: Task, chat: ChatFormat, policy: ChatFormat, field: str) -> ContextFormat:
+    answer = task.policy_answer()
+    if answer is None:
+        raise TemplateError(
+            f"{field}.reads: the task does not tell how the policy would name the user's type; "
+            "write transcript"
+        )
+    same = chat is policy or chat.tokenizer.get_vocab() == policy.tokenizer.get_vocab()
+    if not same:
+        raise TemplateError(
+            f"{field}.reads: {chat.model} has another tokenizer than {policy.model} and "
+            "cannot read the policy's context; write transcript, or a server of a model with the "
+            "policy's tokenizer"
+        )
+    return ContextFormat(
+        chat, chat.encode(answer.start), first_tokens(chat, answer.start, answer.labels)
+    )

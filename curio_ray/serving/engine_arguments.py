@@ -1,0 +1,69 @@
+"""From a server's config to what vLLM reads: the process's environment, the engine's arguments."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+from curio_ray.config.servers import ServerConfig
+from curio_ray.model_paths import locate_model
+from curio_ray.serving.requests import MAX_LABELS
+
+CPU_BATCH_TOKENS = 4096
+
+
+def set_process_environment(config: ServerConfig, transfer_backend: str | None = None) -> None:
+    """Set what torch and vLLM read when they are imported; call before either is.
+
+    With more OpenMP threads than cores each operator waits at a barrier for a core. Without
+    TORCHDYNAMO_DISABLE the first request for log-probs on a CPU compiles C++ for seconds.
+    """
+    on_cpu = config.gpus == 0
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1" if config.engine == "async" else "0"
+    os.environ["OMP_NUM_THREADS"] = str(config.threads)
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
+    if transfer_backend == "ipc":
+        # IPC handles hold Python objects, which vLLM passes on to its own process only so.
+        os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
+    if on_cpu:
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+        os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+
+
+def engine_arguments(
+    config: ServerConfig, transfer_backend: str | None, seed: int
+) -> dict[str, Any]:
+    """Keyword arguments for vLLM's `EngineArgs` and `AsyncEngineArgs`."""
+    arguments: dict[str, Any] = {
+        "model": locate_model(config.model),
+        "skip_tokenizer_init": True,
+        "generation_config": "vllm",
+        "dtype": config.dtype,
+        "seed": seed,
+        "max_model_len": config.max_model_len,
+        "max_num_seqs": config.max_sequences,
+        "kv_cache_memory_bytes": int(config.kv_cache_gib * 2**30),
+        "block_size": config.block_size,
+        "enable_prefix_caching": True,
+        "enforce_eager": config.gpus == 0,
+        "tensor_parallel_size": config.tensor_parallel,
+        "logprobs_mode": "processed_logprobs",
+        "max_logprobs": MAX_LABELS,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    }
+    if config.tensor_parallel > 1:
+        arguments["distributed_executor_backend"] = "mp"
+    if config.gpus == 0:
+        # After a partial prefill vLLM winds a seeded request's generator back, which a CPU
+        # generator cannot do: the engine would die.
+        arguments["enable_chunked_prefill"] = False
+        arguments["max_num_batched_tokens"] = max(config.max_model_len, CPU_BATCH_TOKENS)
+    if transfer_backend is not None:
+        arguments["weight_transfer_config"] = {"backend": transfer_backend}
+    return arguments

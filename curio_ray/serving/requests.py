@@ -1,0 +1,137 @@
+"""Requests of token ids and their answers: what they hold, and what vLLM makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from curio_ray.config.servers import ServerConfig
+from curio_ray.errors import ServerError
+
+if TYPE_CHECKING:
+    from vllm import RequestOutput, SamplingParams
+
+MAX_LABELS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """One continuation to sample, or one distribution over labels to read.
+
+    With `label_ids` set no text is generated: the answer is the log-probabilities of exactly
+    those ids at the next position. `seed` makes the sampling of this request repeatable.
+    """
+
+    prompt_ids: list[int]
+    max_tokens: int = 1
+    temperature: float = 1.0
+    stop_token_ids: tuple[int, ...] = ()
+    seed: int | None = None
+    label_ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateResult:
+    """The answer to a `GenerateRequest`.
+
+    `token_ids` includes the stop token where one was sampled. `log_probs` and `weight_versions`
+    have one entry per token. `label_log_probs` is set for label requests only, in the order asked,
+    not renormalised. `cached_tokens` counts prompt tokens served from the prefix cache.
+    """
+
+    token_ids: list[int]
+    log_probs: list[float]
+    weight_versions: list[int]
+    label_log_probs: list[float] | None = None
+    cached_tokens: int = 0
+
+
+def sampling_parameters(request: GenerateRequest) -> SamplingParams:
+    """vLLM's parameters of one request.
+
+    Labels are read greedily: the log-probs of a greedy request are those at temperature 1.
+    Only the listed stop tokens end a continuation, not the model's own end-of-sequence token.
+    """
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    if request.label_ids is not None:
+        return SamplingParams(
+            max_tokens=1,
+            temperature=0.0,
+            logprob_token_ids=list(request.label_ids),
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            detokenize=False,
+            skip_clone=True,
+        )
+    return SamplingParams(
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        seed=request.seed,
+        stop_token_ids=list(request.stop_token_ids),
+        ignore_eos=True,
+        logprobs=0,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        detokenize=False,
+        skip_clone=True,
+    )
+
+
+def result_of(request: GenerateRequest, output: RequestOutput) -> GenerateResult:
+    """The typed answer in a finished vLLM output.
+
+    Raises:
+        ServerError: vLLM left out log-probs or weight versions.
+    """
+    completion = output.outputs[0]
+    cached = output.num_cached_tokens or 0
+    if completion.logprobs is None:
+        raise ServerError(f"vLLM returned no log-probs ({completion.finish_reason})")
+    if request.label_ids is not None:
+        position = completion.logprobs[0]
+        labels = [position[label].logprob for label in request.label_ids]
+        return GenerateResult([], [], [], label_log_probs=labels, cached_tokens=cached)
+    token_ids = list(completion.token_ids)
+    log_probs = [
+        position[token].logprob
+        for position, token in zip(completion.logprobs, token_ids, strict=True)
+    ]
+    versions = [
+        int(span.version)
+        for span in completion.weight_versions or ()
+        for _ in range(span.start, span.end)
+    ]
+    if len(versions) != len(token_ids):
+        raise ServerError(f"vLLM gave {len(versions)} weight versions to {len(token_ids)} tokens")
+    return GenerateResult(token_ids, log_probs, versions, cached_tokens=cached)
+
+
+def refusal(
+    server: str, config: ServerConfig, vocabulary_size: int, request: GenerateRequest
+) -> str | None:
+    """Why a request cannot be served, or None.
+
+    vLLM itself does not refuse an unknown prompt id: the whole engine dies of it.
+    """
+    length = len(request.prompt_ids)
+    if length == 0:
+        return f"server '{server}': a request needs at least one prompt token"
+    new_tokens = 1 if request.label_ids is not None else request.max_tokens
+    if length + new_tokens > config.max_model_len:
+        return (
+            f"server '{server}': {length} prompt tokens and {new_tokens} new ones exceed "
+            f"servers.{server}.max_model_len = {config.max_model_len}; raise it to at least "
+            f"{length + new_tokens}, or shorten the dialogue"
+        )
+    if request.label_ids is not None and not 0 < len(request.label_ids) <= MAX_LABELS:
+        return (
+            f"server '{server}': {len(request.label_ids)} label ids in one request; "
+            f"ask for 1 to {MAX_LABELS}"
+        )
+    ids = [*request.prompt_ids, *(request.label_ids or ())]
+    if min(ids) < 0 or max(ids) >= vocabulary_size:
+        return (
+            f"server '{server}': a token id lies outside 0 to {vocabulary_size - 1}, the "
+            f"vocabulary of servers.{server}.model; use the tokenizer of that model"
+        )
+    return None

@@ -1,0 +1,216 @@
+"""The model server: one engine behind a Ray actor, shared by many clients."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from curio_ray.config.servers import ServerConfig
+from curio_ray.errors import NotServingError, ServerError
+from curio_ray.serving.connection import Address, Listener
+from curio_ray.serving.engine import Engine, UpdateSeconds
+from curio_ray.serving.engine_arguments import engine_arguments, set_process_environment
+from curio_ray.serving.requests import GenerateRequest, GenerateResult, refusal
+from curio_ray.tracking.prometheus import Exporter
+
+if TYPE_CHECKING:
+    from curio_ray.weights.arrays import WeightBucket
+
+
+class ModelServer:
+    """Answers generation requests and takes new weights; used as an asynchronous Ray actor.
+
+    Clients connect to its `address` and send their requests there. Where Ray starts a lost replica
+    anew, `ready` loads its model again. One whose weights change then serves only after its next
+    weight update, the others at once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: ServerConfig,
+        transfer_backend: str | None = None,
+        seed: int = 0,
+        replica: int = 0,
+        run: str = "",
+    ) -> None:
+        set_process_environment(config, transfer_backend)
+        self.name = name
+        self.config = config
+        self.replica = replica
+        self._transfer_backend = transfer_backend
+        self._seed = seed
+        self._started_engine: Engine | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._was_lost = ray.get_runtime_context().was_current_actor_reconstructed
+        self._serving = asyncio.Event()
+        self._created = time.perf_counter()
+        self._start_seconds = 0.0
+        self._version = 0
+        self._exporter = Exporter(run, "server", server=name, replica=str(replica))
+        self._listener = Listener(
+            self._generate, partial(self._exporter.set, "curio_server_requests")
+        )
+
+    async def ready(self) -> dict[str, Any]:
+        """Wait until the engine has started; the first call starts it.
+
+        Raises:
+            ServerError: the engine could not be started.
+        """
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+        await self._starting
+        return {
+            "server": self.name,
+            "replica": self.replica,
+            "model": self.config.model,
+            "engine": self.config.engine,
+            "pid": os.getpid(),
+            "start_seconds": self._start_seconds,
+        }
+
+    async def _start(self) -> None:
+        try:
+            arguments = engine_arguments(self.config, self._transfer_backend, self._seed)
+            engine = _make_engine(self.name, self.config, arguments)
+            async with AsyncExitStack() as on_failure:
+                on_failure.push_async_callback(engine.shutdown)
+                await engine.start()
+                on_failure.pop_all()
+        except Exception as error:
+            raise ServerError(
+                f"server '{self.name}' could not load servers.{self.name}.model = "
+                f"{self.config.model}: {error}"
+            ) from error
+        self._started_engine = engine
+        if not self._was_lost or self._transfer_backend is None:
+            self._serving.set()
+        self._start_seconds = time.perf_counter() - self._created
+
+    async def ready_again(self) -> dict[str, Any]:
+        """`ready` for a replica that its driver took for lost, whether its process ended or not.
+
+        Where weights change it may have missed some: it does not serve before their next update.
+        """
+        self._was_lost = True
+        if self._transfer_backend is not None:
+            self._serving.clear()
+            self._listener.disconnect()
+        return await self.ready()
+
+    async def serving(self) -> None:
+        """Wait until requests are answered, from the right weights.
+
+        Raises:
+            ServerError: the engine could not be started.
+        """
+        await self.ready()
+        await self._serving.wait()
+
+    async def until_lost(self) -> None:
+        """Never returns: the call fails when this process is gone.
+
+        Raises:
+            NotServingError: it is gone already, and this one has not taken its place yet.
+        """
+        self._refuse_while_behind()
+        await asyncio.Event().wait()
+
+    async def address(self) -> Address:
+        """Where clients send their requests.
+
+        Raises:
+            ServerError: the engine has not started.
+            NotServingError: it was lost and does not serve yet.
+        """
+        self._refuse_while_behind()
+        assert self._engine is not None
+        return await self._listener.address()
+
+    async def init_weight_transfer(self, info: dict[str, Any]) -> None:
+        """Connect to the sender of weights."""
+        await self._engine.init_weight_transfer(info)
+
+    async def start_weight_update(self) -> None:
+        """Pause generation and make the model ready to receive."""
+        await self._engine.start_weight_update()
+
+    async def update_weights(self, info: dict[str, Any]) -> None:
+        """Receive one chunk of weights."""
+        await self._engine.update_weights(info)
+
+    async def finish_weight_update(self, version: int) -> None:
+        """Complete the model, reset the prefix cache, stamp the version and go on."""
+        await self._engine.finish_weight_update(version)
+        self._has_version(version)
+
+    async def load_weights(self, version: int, *buckets: WeightBucket) -> UpdateSeconds:
+        """A whole update, from buckets that lie in the object store.
+
+        Returns:
+            Seconds of `start`, `update` and `finish`.
+        """
+        from curio_ray.weights.arrays import as_tensors
+
+        chunks = [{"tensors": as_tensors(bucket)} for bucket in buckets]
+        seconds = await self._engine.load_weights(chunks, version)
+        self._has_version(version)
+        return seconds
+
+    async def stats(self) -> dict[str, Any]:
+        """Totals since the start, the requests now running and the version of the weights."""
+        totals = asdict(self._engine.statistics)
+        return {
+            "server": self.name,
+            "replica": self.replica,
+            "weight_version": self._version,
+            "unfinished_requests": self._listener.unanswered,
+            **totals,
+        }
+
+    async def shutdown(self) -> None:
+        """Stop the engine and release what it holds."""
+        if self._started_engine is not None:
+            await self._started_engine.shutdown()
+
+    @property
+    def _engine(self) -> Engine:
+        if self._started_engine is None:
+            kind = NotServingError if self._was_lost else ServerError
+            raise kind(f"server '{self.name}' has not started; await ready() first")
+        return self._started_engine
+
+    def _refuse_while_behind(self) -> None:
+        if self._was_lost and not self._serving.is_set():
+            raise NotServingError(f"server '{self.name}' was lost and does not serve again yet")
+
+    def _has_version(self, version: int) -> None:
+        self._version = version
+        self._serving.set()
+
+    def _generate(self, request: GenerateRequest) -> Awaitable[GenerateResult]:
+        refused = refusal(self.name, self.config, self._engine.vocabulary_size, request)
+        if refused is None:
+            return self._engine.generate(request)
+        answer: asyncio.Future[GenerateResult] = asyncio.get_running_loop().create_future()
+        answer.set_exception(ServerError(refused))
+        return answer
+
+
+def _make_engine(name: str, config: ServerConfig, arguments: dict[str, Any]) -> Engine:
+    if config.engine == "async":
+        from curio_ray.serving.async_engine import AsyncEngine
+
+        return AsyncEngine(name, arguments)
+    from curio_ray.serving.in_process_engine import InProcessEngine
+
+    return InProcessEngine(name, arguments)

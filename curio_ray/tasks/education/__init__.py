@@ -1,0 +1,1 @@
+"""Education Dialogue: the recorded conversations and the task."""

@@ -1,0 +1,1 @@
+"""Exercise Recommendation: the rule, the words, the users, the task."""

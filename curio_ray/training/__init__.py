@@ -1,0 +1,1 @@
+"""One run: the iteration, the loop around it, and the RLlib shell."""

@@ -1,0 +1,158 @@
+"""The driver's loop of `curio train`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import ray
+
+from curio_ray.config import RunConfig
+from curio_ray.errors import CheckpointError
+from curio_ray.heavy_imports import RLLIB_SHELL, import_ahead
+from curio_ray.log_files import link_process_logs
+from curio_ray.placement.ray_session import connect_to_ray
+from curio_ray.process_memory import MemorySampler
+from curio_ray.run_folder import RunFolder, Summary
+from curio_ray.training.progress import ProgressDisplay
+from curio_ray.training.stop import StopRequest
+from curio_ray.training.trainer import start_run
+
+if TYPE_CHECKING:
+    from curio_ray.training.algorithm import Curio
+
+
+def train(
+    config: RunConfig,
+    run: RunFolder,
+    progress: ProgressDisplay,
+    resume: bool,
+    stop: StopRequest,
+) -> Summary | None:
+    """Train from the start, or from the run's newest checkpoint, to the last iteration.
+
+    Returns:
+        The run's summary, or None where it was asked to stop before the end; then a checkpoint
+        of the last finished iteration is there to resume from.
+
+    Raises:
+        CurioError: something could not be started, hung, or could not be recovered.
+    """
+    started_at = psutil.Process().create_time()
+    import_ahead(RLLIB_SHELL)
+    run.track()
+    with MemorySampler() as memory:
+        progress.phase("starting Ray")
+        session = connect_to_ray(config)
+        link_process_logs(run.logs, session.folder)
+        run.note(session.links())
+        for name, link in run.notes().items():
+            progress.say(f"{name.replace('_', ' ')}: {link}")
+        stop.listen()
+        try:
+            algorithm = _build(config, progress)
+            try:
+                finished = _run(algorithm, config, run, progress, resume, stop, started_at)
+            finally:
+                algorithm.stop()
+        finally:
+            ray.shutdown()
+    if finished is None:
+        return None
+    finished["seconds_total"] = time.time() - started_at
+    finished["peak_memory_bytes"] = memory.peak_bytes
+    summary = run.write_summary(finished)
+    progress.finish(summary.model_dump())
+    return summary
+
+
+def _run(
+    algorithm: Curio,
+    config: RunConfig,
+    run: RunFolder,
+    progress: ProgressDisplay,
+    resume: bool,
+    stop: StopRequest,
+    started_at: float,
+) -> dict[str, Any] | None:
+    if resume:
+        _restore(algorithm, run, progress)
+        before = _first_evaluation(run)
+    else:
+        before = _evaluate(algorithm, config, run, progress, "before training")
+        first = algorithm.trainer.first_dialogue_at or time.time()
+        before["seconds_to_first_dialogue"] = first - started_at
+        run.write_metrics(0, before)
+        if stop.requested:
+            algorithm.save_checkpoint(run)
+            return None
+    while algorithm.trainer.iteration < config.training.iterations:
+        algorithm.train()
+        _log(algorithm, run, progress)
+        stopping = stop.requested
+        if stopping or config.training.saves_after(algorithm.trainer.iteration):
+            algorithm.save_checkpoint(run)
+        if stopping:
+            return None
+    after = _evaluate(algorithm, config, run, progress, "after training")
+    return {
+        "task": config.task.name,
+        "intrinsic": config.rewards.intrinsic.name,
+        "seed": config.seed,
+        "iterations": algorithm.trainer.iteration,
+        "dialogues": algorithm.trainer.dialogues,
+        "held_out_users": after["held_out/users"],
+        "success_before": before["held_out/success"],
+        "success_after": after["held_out/success"],
+        "belief_before": before["held_out/belief"],
+        "belief_after": after["held_out/belief"],
+        "seconds_to_first_dialogue": before["seconds_to_first_dialogue"],
+    }
+
+
+def _first_evaluation(run: RunFolder) -> dict[str, Any]:
+    lines = run.metrics()
+    if not lines or lines[0]["iteration"] != 0:
+        raise CheckpointError(
+            f"{run.path}: metrics.jsonl does not begin with the evaluation before training; "
+            "start a new run"
+        )
+    return lines[0]
+
+
+def _build(config: RunConfig, progress: ProgressDisplay) -> Curio:
+    progress.phase("starting servers, learner and dialogue runners")
+    started = start_run(config, progress.phase)
+    try:
+        # By now imported ahead, or servers and learner load meanwhile
+        from curio_ray.training.algorithm import Curio, CurioConfig
+
+        wrapped = CurioConfig.from_run_config(config)
+    except BaseException:
+        started.close()
+        raise
+    return Curio(wrapped, started=started)
+
+
+def _evaluate(
+    algorithm: Curio, config: RunConfig, run: RunFolder, progress: ProgressDisplay, when: str
+) -> dict[str, Any]:
+    progress.phase(f"evaluating on {config.evaluation.users} held-out users, {when}")
+    return algorithm.measure(config.evaluation.users)
+
+
+def _restore(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> None:
+    checkpoint = run.latest_checkpoint()
+    if checkpoint is None:
+        raise CheckpointError(f"{run.path}: holds no checkpoint to resume from; start a new run")
+    progress.phase(f"restoring {checkpoint.name}")
+    algorithm.restore_from_path(str(checkpoint.absolute()))
+    run.rewind(algorithm.trainer.iteration)
+
+
+def _log(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> None:
+    iteration = algorithm.last_iteration
+    assert iteration is not None
+    run.record(iteration.number, iteration.metrics, iteration.dialogues)
+    progress.iteration({"iteration": iteration.number, **iteration.metrics})

@@ -1,0 +1,349 @@
+"""The core of training: collect, score, credit, learn, push. Knows nothing of RLlib."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curio_ray.config import RunConfig
+from curio_ray.dialogue import Dialogue
+from curio_ray.errors import CheckpointError
+from curio_ray.evaluation.collect import collect_evaluation
+from curio_ray.evaluation.measures import dialogue_metrics, staleness, stalled_share
+from curio_ray.evaluation.metrics import evaluation_metrics
+from curio_ray.evaluation.second_user_model import make_second_user_model
+from curio_ray.learner.group import LearnerGroup
+from curio_ray.learner.sequences import (
+    log_prob_differences,
+    sequence_from_dialogue,
+    tokens_of_version,
+    with_credit,
+    with_references,
+)
+from curio_ray.placement.reservation import Reservation, reserve
+from curio_ray.rewards.credit import batch_advantages
+from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
+from curio_ray.rollout.assignment import RolloutBatch, RolloutOptions
+from curio_ray.rollout.batches import Runners, TrainingBatches
+from curio_ray.rollout.clock import collection_parts
+from curio_ray.run_folder.checkpoints import POLICY_FOLDER
+from curio_ray.serving.launch import ServerSet, start_servers
+from curio_ray.tasks.base import Split
+from curio_ray.tasks.registry import make_task
+from curio_ray.weights.plugin import SHARED_MEMORY
+from curio_ray.weights.push import push_weights, setup_weight_transfer
+
+STATE_FILE = "trainer.json"
+LEARNER_FOLDER = "learner"
+
+
+@dataclass(slots=True)
+class Iteration:
+    """One finished iteration: its metrics by name, and the dialogues it learned from."""
+
+    number: int
+    metrics: dict[str, Any]
+    dialogues: list[Dialogue]
+
+
+@dataclass(slots=True)
+class PhaseClock:
+    """Seconds spent in each phase of an iteration."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measure a block under a name."""
+        start = time.perf_counter()
+        yield
+        self.seconds[f"time/{name}"] = time.perf_counter() - start
+
+
+class Trainer:
+    """Servers, learner and users of one run, and the step that brings them together.
+
+    Constructing it starts the actors in their places, by default anywhere, without waiting for
+    them. `wait_ready` waits for the servers; the learner is waited for where it is first needed,
+    after the first dialogues.
+    """
+
+    def __init__(self, config: RunConfig, reservation: Reservation | None = None) -> None:
+        self.config = config
+        self.task = make_task(config.task, config.seed)
+        self._batches = TrainingBatches(config, self.task.users("train"), self._options())
+        self._second_user_model = make_second_user_model(config, self.task)
+        self.learner = LearnerGroup(config, reservation)
+        self.servers: ServerSet = start_servers(config, reservation)
+        self.learner.start()
+        self.iteration = 0
+        self.dialogues = 0
+        self.version = 0
+        # Ranks meet in collectives: calls of two threads could reach them in different orders.
+        self._learner_in_use = threading.Lock()
+        self._learner_joined = False
+        self.first_dialogue_at: float | None = None
+
+    def wait_ready(self) -> None:
+        """Wait until the servers answer."""
+        self.servers.wait_ready()
+        self.watch = self.servers.watch()
+
+    def check_servers(self) -> None:
+        """Let lost replicas that are back serve again; to be called while dialogues are held.
+
+        Does nothing while the learner works for another thread.
+
+        Raises:
+            DeadlineError: a lost replica is not back within `cluster.recovery_deadline_s`.
+            ServerError: a lost replica cannot come back.
+            LearnerError: the learner failed while it was loading.
+        """
+        if self._learner_in_use.acquire(blocking=False):
+            try:
+                if not self._learner_joined:
+                    self.learner.check_start()
+                self.watch.check(self._renew)
+            finally:
+                self._learner_in_use.release()
+
+    def step(self, runners: Runners) -> Iteration:
+        """One iteration of the algorithm."""
+        clock = PhaseClock()
+        with clock.phase("collect"):
+            wanted = self.config.training.iterations - self.iteration
+            batch, collecting = self._batches.next(runners, wanted)
+            self._note_first_dialogue(batch)
+        with self._learner_at_work():
+            learned = self._learn(batch.dialogues, clock)
+            with clock.phase("weights"):
+                self.version += 1
+                pushed = self._push_weights()
+        self.iteration += 1
+        self.dialogues += len(batch.dialogues)
+        metrics = {
+            "dialogues": self.dialogues,
+            "dialogues_per_second": len(batch.dialogues) / sum(clock.seconds.values()),
+            "dialogue_seconds": batch.seconds.total / batch.seconds.dialogues,
+            "collection_seconds": collecting,
+            **dialogue_metrics(batch.dialogues, self.task),
+            **self._stalled(batch.dialogues),
+            **staleness(batch.dialogues, self.version - 1),
+            **learned,
+            "retries": batch.retries,
+            "replaced": len(batch.failures),
+            "weight_version": self.version,
+            **clock.seconds,
+            **collection_parts(clock.seconds["time/collect"], batch.seconds),
+            **{f"time/weights_{phase}": seconds for phase, seconds in pushed.items()},
+        }
+        return Iteration(self.iteration, metrics, batch.dialogues)
+
+    def settle(self) -> None:
+        """Wait until no dialogue is held; what was collected ahead stays for its turn."""
+        self._batches.settle()
+
+    def measure(self, runners: Runners, users: int, split: Split = "held_out") -> dict[str, Any]:
+        """The evaluation figures of the present policy; always the same users and seeds."""
+        config = self.config
+        self.settle()
+        batch = collect_evaluation(runners, self.task, config, users, config.seed, split)
+        self._note_first_dialogue(batch)
+        second = self._second_user_model
+        reread = None if second is None else second.read(batch.dialogues, self.servers)
+        alarms = config.evaluation.alarms
+        return dict(
+            evaluation_metrics(batch.dialogues, self.task, alarms, config.seed, split, reread)
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write everything that the next step depends on into a folder.
+
+        Dialogues that nothing was learned from yet are left out: their users come again.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._learner_at_work():
+            self.learner.save(folder / LEARNER_FOLDER)
+            self.learner.export_policy(folder / POLICY_FOLDER)
+        state = {
+            "iteration": self.iteration,
+            "dialogues": self.dialogues,
+            "version": self.version,
+            **self._batches.state(),
+        }
+        (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
+
+    def restore(self, folder: Path) -> None:
+        """Go on from what `save` wrote; the servers get the restored weights.
+
+        Raises:
+            CheckpointError: the folder is not a whole checkpoint.
+        """
+        try:
+            state = json.loads((folder / STATE_FILE).read_text())
+            self._batches.restore(state)
+            self.iteration, self.dialogues = state["iteration"], state["dialogues"]
+            self.version = state["version"]
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{folder} is not a checkpoint of this run: {error}; name another one"
+            ) from error
+        with self._learner_at_work():
+            self.learner.load(folder / LEARNER_FOLDER)
+            self._push_weights()
+
+    def shutdown(self) -> None:
+        """End servers and learner, after the runners were told to stop."""
+        self._batches.close()
+        try:
+            self.learner.shutdown()
+        finally:
+            self.servers.shutdown()
+
+    @contextmanager
+    def _learner_at_work(self) -> Iterator[None]:
+        """Inside, the learner is there and works for this thread alone."""
+        with self._learner_in_use:
+            self._join_learner()
+            yield
+
+    def _join_learner(self) -> None:
+        """Wait until the learner has loaded, and join it with its server for weight transfer."""
+        if not self._learner_joined:
+            self.learner.wait_ready()
+            policy = self.config.roles.policy.server
+            self._connect(self.watch.present(policy), self.watch.mark_lost)
+            self._learner_joined = True
+
+    def _learn(self, dialogues: list[Dialogue], clock: PhaseClock) -> dict[str, float]:
+        """Assign rewards and advantages, and take the learner's step."""
+        values, agreement = None, {}
+        with clock.phase("score"):
+            sequences = [sequence_from_dialogue(dialogue) for dialogue in dialogues]
+            if self._scores_first:
+                scores = self.learner.score(sequences)
+                values = [score.values for score in scores]
+                fresh = [tokens_of_version(dialogue, self.version) for dialogue in dialogues]
+                agreement = log_prob_differences(sequences, scores, fresh)
+                sequences = with_references(sequences, scores)
+        with clock.phase("credit"):
+            self._reward(dialogues)
+            advantages, targets = batch_advantages(
+                dialogues, values, self.config.rewards, self.config.credit
+            )
+            credited = [
+                with_credit(*each) for each in zip(sequences, advantages, targets, strict=True)
+            ]
+        with clock.phase("learn"):
+            learned = self.learner.update(credited)
+        return {**agreement, **learned}
+
+    @property
+    def _scores_first(self) -> bool:
+        """Whether a pass before the update pays: for values, or for references of every epoch."""
+        learner = self.config.learner
+        several_times = learner.kl_coefficient > 0 and learner.epochs > 1
+        return self.config.credit.estimator == "gae" or several_times
+
+    def _reward(self, dialogues: list[Dialogue]) -> None:
+        rewards, discount = self.config.rewards, self.config.credit.discount
+        for dialogue in dialogues:
+            assign_intrinsic_reward(dialogue, rewards.intrinsic, discount)
+            assign_penalties(dialogue, rewards.penalties)
+
+    def _push_weights(self) -> dict[str, float]:
+        policy = self.config.roles.policy.server
+        replicas = self.watch.present(policy)
+        if self._members_are_fixed and len(replicas) < len(self.servers.replicas(policy)):
+            self._connect(replicas)
+        return self._push_to(replicas, self.watch.mark_lost)
+
+    def _renew(self, server: str, actor: Any) -> None:
+        """Give the present weights to a replica that has started anew, where it needs them."""
+        if server != self.config.roles.policy.server:
+            return
+        self._join_learner()
+        replicas = [actor]
+        if self._members_are_fixed:
+            replicas += self.watch.present(server)
+        self._connect(replicas)
+        self._push_to(replicas)
+
+    @property
+    def _members_are_fixed(self) -> bool:
+        """Whether all replicas belong to one group, which is made anew when one comes or goes."""
+        return self.config.weights.backend != SHARED_MEMORY
+
+    def _connect(
+        self, replicas: Sequence[Any], on_loss: Callable[[Any], None] | None = None
+    ) -> None:
+        config, policy = self.config, self.config.roles.policy.server
+        setup_weight_transfer(self.learner, self.servers, policy, config.weights, replicas, on_loss)
+
+    def _push_to(
+        self, replicas: Sequence[Any], on_loss: Callable[[Any], None] | None = None
+    ) -> dict[str, float]:
+        config, policy = self.config, self.config.roles.policy.server
+        return push_weights(
+            self.learner, self.servers, policy, self.version, config.weights, replicas, on_loss
+        )
+
+    def _stalled(self, dialogues: list[Dialogue]) -> dict[str, float]:
+        if self.config.rollout.stall is None:
+            return {}
+        return {"stalled": stalled_share(dialogues)}
+
+    def _options(self) -> RolloutOptions:
+        rollout = self.config.rollout
+        return RolloutOptions(
+            temperature=self.config.roles.policy.temperature,
+            judged=self.config.rewards.task.source == "reward_model",
+            attempts=rollout.attempts,
+            in_flight=rollout.dialogues_in_flight,
+            deadline_s=rollout.dialogue_deadline_s,
+            stall=rollout.stall,
+            beliefs_before_replies=self.config.rewards.intrinsic.attribution == "reply",
+            quality=tuple(self.config.rewards.quality),
+        )
+
+    def _note_first_dialogue(self, batch: RolloutBatch) -> None:
+        if self.first_dialogue_at is None:
+            self.first_dialogue_at = batch.first_dialogue_at
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """A run's places, and the trainer whose servers and learner are loading in them."""
+
+    reservation: Reservation
+    trainer: Trainer
+
+    def close(self) -> None:
+        """End servers and learner and give the places back."""
+        try:
+            self.trainer.shutdown()
+        finally:
+            self.reservation.release()
+
+
+def start_run(config: RunConfig, say: Callable[[str], None] | None = None) -> StartedRun:
+    """Reserve a run's places and let its servers and learner load there; does not wait for them.
+
+    `say` is told which nodes are waited for.
+
+    Raises:
+        PreflightError: the places cannot be had, now or later.
+        DeadlineError: they were not free within `cluster.capacity_deadline_s`.
+    """
+    reservation = reserve(config, say)
+    try:
+        return StartedRun(reservation, Trainer(config, reservation))
+    except BaseException:
+        reservation.release()
+        raise

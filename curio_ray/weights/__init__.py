@@ -1,0 +1,1 @@
+"""New policy weights from the learner to the policy's servers."""

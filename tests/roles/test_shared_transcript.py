@@ -1,0 +1,44 @@
+"""Prompts that begin alike share the transcript in a server's prefix cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import takewhile
+
+from running_servers import Running
+
+from curio_ray.pocket.encoding import Renderer
+from curio_ray.pocket.network import build_tokenizer
+from curio_ray.serving.client import ServerClient
+from curio_ray.serving.requests import GenerateRequest, GenerateResult
+from curio_ray.tasks.base import ReadingPrompt
+from curio_ray.tasks.exercise import words
+from curio_ray.tasks.exercise.rule import RELEVANT
+from curio_ray.tasks.exercise.task import ExerciseTask
+
+
+def test_the_verdict_finds_the_beliefs_transcript_in_the_cache(
+    make_running: Callable[..., Running],
+) -> None:
+    running, task = make_running(), ExerciseTask(seed=0)
+    user = task.users("train")[0]
+    transcript = []
+    for name in RELEVANT:
+        transcript.append(("policy", words.question(name)))
+        transcript.append(("user", words.answer(name, user.persona[name])))
+    renderer = Renderer(build_tokenizer())
+
+    def request(prompt: ReadingPrompt) -> GenerateRequest:
+        labels = tuple(renderer.word(label) for label in prompt.labels)
+        return GenerateRequest(renderer.reading(prompt, transcript), label_ids=labels)
+
+    belief, verdict = request(task.user_model_prompt()), request(task.reward_model_prompt(user))
+
+    async def ask(client: ServerClient) -> GenerateResult:
+        await client.generate(belief, "a")
+        return await client.generate(verdict, "a")
+
+    pairs = zip(belief.prompt_ids, verdict.prompt_ids, strict=False)
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    block_size = running.config.servers["world"].block_size
+    assert running.with_client(ask, "world").cached_tokens == shared // block_size * block_size > 0

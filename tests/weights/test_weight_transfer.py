@@ -1,0 +1,124 @@
+"""The learner's side of a weight transfer, and its way through the object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import ray
+import torch
+
+from curio_ray.errors import ConfigError
+from curio_ray.weights.arrays import BucketWriter, as_tensors
+from curio_ray.weights.buckets import buckets
+from curio_ray.weights.sender import make_sender
+
+WEIGHTS = {
+    "first": torch.arange(6.0).reshape(2, 3),
+    "second": torch.tensor(4.0),
+    "third": torch.arange(5).to(torch.bfloat16),
+}
+
+
+@pytest.fixture(scope="module")
+def own_ray() -> Iterator[None]:
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("own_ray")
+def test_the_store_holds_the_tensors_that_were_sent_bit_for_bit() -> None:
+    [bucket] = make_sender("shared_memory").send(WEIGHTS.items(), version=3)["buckets"]
+    received = as_tensors(ray.get(bucket))
+    assert list(received) == list(WEIGHTS)
+    for name, tensor in WEIGHTS.items():
+        assert received[name].dtype == tensor.dtype
+        assert torch.equal(received[name], tensor)
+
+
+@pytest.mark.usefixtures("own_ray")
+def test_two_readers_of_a_node_share_one_copy() -> None:
+    [bucket] = make_sender("shared_memory").send({"a": torch.ones(2**18)}.items(), 1)["buckets"]
+    first, second = (ray.get(bucket).content for _ in range(2))
+    assert first.ctypes.data == second.ctypes.data
+
+
+@pytest.mark.usefixtures("own_ray")
+def test_a_version_in_the_store_outlives_the_next_one() -> None:
+    sender = make_sender("shared_memory")
+    [first] = sender.send({"a": torch.ones(3)}.items(), 1)["buckets"]
+    [second] = sender.send({"a": torch.zeros(3)}.items(), 2)["buckets"]
+    assert as_tensors(ray.get(first))["a"].tolist() == [1.0] * 3
+    assert as_tensors(ray.get(second))["a"].tolist() == [0.0] * 3
+
+
+def test_tensors_are_views_of_their_bucket() -> None:
+    [bucket] = BucketWriter().write({"a": torch.ones(3)}.items())
+    [received] = as_tensors(bucket).values()
+    assert received.data_ptr() == bucket.content.ctypes.data
+
+
+def test_a_tensor_that_is_not_contiguous_is_written_as_it_reads() -> None:
+    tensor = torch.arange(6.0).reshape(2, 3).T
+    [bucket] = BucketWriter().write({"a": tensor}.items())
+    assert torch.equal(as_tensors(bucket)["a"], tensor)
+
+
+def test_tensors_keep_their_order_over_buckets_below_the_limit() -> None:
+    sizes = [100, 300, 40, 0, 200, 200]
+    tensors = {str(n): torch.full((size,), n, dtype=torch.uint8) for n, size in enumerate(sizes)}
+    received: dict[str, torch.Tensor] = {}
+    for bucket in BucketWriter(limit_bytes=450).write(tensors.items()):
+        assert bucket.content.nbytes <= 450
+        received |= {name: tensor.clone() for name, tensor in as_tensors(bucket).items()}
+    assert list(received) == list(tensors)
+    assert all(torch.equal(received[name], tensor) for name, tensor in tensors.items())
+
+
+def test_a_tensor_above_the_limit_has_a_bucket_of_its_own() -> None:
+    tensors = {"small": torch.ones(2), "large": torch.arange(100.0), "last": torch.ones(3)}
+    written = [
+        {name: tensor.clone() for name, tensor in as_tensors(bucket).items()}
+        for bucket in BucketWriter(limit_bytes=64).write(tensors.items())
+    ]
+    assert [list(each) for each in written] == [["small"], ["large"], ["last"]]
+    assert torch.equal(written[1]["large"], tensors["large"])
+
+
+def test_a_rank_other_than_the_first_takes_part_and_sends_nothing() -> None:
+    yielded = []
+
+    def gathered() -> Iterator[tuple[str, torch.Tensor]]:
+        for name, tensor in WEIGHTS.items():
+            yielded.append(name)
+            yield name, tensor
+
+    assert make_sender("shared_memory", rank=1).send(gathered(), version=1) == {}
+    assert yielded == list(WEIGHTS)
+
+
+def test_buckets_keep_order_and_stay_below_their_limit() -> None:
+    tensors = [(str(n), torch.full((n + 1,), float(n))) for n in range(10)]
+    grouped = list(buckets(tensors, limit_bytes=40))
+    assert [name for bucket in grouped for name in bucket] == [name for name, _ in tensors]
+    assert all(sum(t.nbytes for t in bucket.values()) <= 40 for bucket in grouped)
+
+
+def test_a_bucket_survives_what_the_stream_does_to_its_tensor_afterwards() -> None:
+    gathered = torch.zeros(3)
+
+    def stream() -> Iterator[tuple[str, torch.Tensor]]:
+        gathered.fill_(1.0)
+        yield "a", gathered
+        gathered.fill_(2.0)
+        yield "b", gathered
+
+    [bucket] = buckets(stream())
+    assert bucket["a"].tolist() == [1.0] * 3
+    assert bucket["b"].tolist() == [2.0] * 3
+
+
+def test_an_unknown_backend_says_what_to_write() -> None:
+    with pytest.raises(ConfigError, match="shared_memory, nccl or ipc"):
+        make_sender("carrier_pigeon")
