@@ -6,22 +6,22 @@
 # make benchmarks
 #              ratios measured side by side, into benchmarks/results.json; leave the machine alone;
 #              TRL gets an environment of its own in .trl
-# make lock    renew requirements/cpu.txt (needs uv; UV_FLAGS= where pip's own index has torch's
-#              CPU build)
+# make lock    renew requirements/cpu.txt and gpu.txt (needs uv); LOCK_FLAGS=--upgrade takes new versions
+# make wheel   build the wheel into dist
 # make docs    renew docs/configuration.md
 # make clean   remove the environment and caches, never the runs
 #
-# PYTHON=/path/to/python3.11 chooses the interpreter of the environment.
+# PYTHON=/path/to/python chooses the interpreter of the environment: Python 3.11, 3.12 or 3.13.
 
 SHELL := bash
 VENV := .venv
 PYTHON ?=
-UV_FLAGS ?= --torch-backend cpu
+LOCK_FLAGS ?=
 CONFIG ?= configs/pocket.yaml
 FILES ?=
 READY := $(VENV)/.ready
 
-.PHONY: train education test lint benchmarks lock docs clean
+.PHONY: train education test lint benchmarks lock wheel docs clean
 .DEFAULT_GOAL := train
 
 $(READY): requirements/cpu.txt requirements/set_up.sh pyproject.toml
@@ -54,12 +54,15 @@ benchmarks: $(READY)
 	done
 
 lock:
-	uv pip compile requirements/cpu.in --override requirements/overrides.txt --python-version 3.11 $(UV_FLAGS) \
-	    --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	    --output-file requirements/cpu.txt
+	@requirements/lock.sh $(LOCK_FLAGS)
+
+# setuptools would pack what an earlier build has left
+wheel: $(READY)
+	@rm -rf build
+	@$(VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 docs: $(READY)
 	@$(VENV)/bin/python -m curio_ray.config.reference > docs/configuration.md
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

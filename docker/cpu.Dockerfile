@@ -11,7 +11,8 @@ RUN torch=$(grep '^torch==' requirements/cpu.txt) \
     && /opt/curio/bin/python -m pip install --no-deps \
         --index-url https://download.pytorch.org/whl/cpu "$torch" \
     && /opt/curio/bin/python -m pip install --no-deps --requirement requirements/cpu.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
+COPY configs configs
 COPY curio_ray curio_ray
 RUN /opt/curio/bin/python -m pip install --no-deps --no-build-isolation .
 

@@ -8,12 +8,12 @@ COPY --from=ghcr.io/astral-sh/uv:0.9.9 /uv /usr/local/bin/uv
 ENV UV_PYTHON_INSTALL_DIR=/opt/python UV_NO_CACHE=1
 RUN uv venv --python 3.11.14 --seed /opt/curio
 # Packages change seldom and the project often: each has a layer of its own.
-COPY pyproject.toml ./
-RUN uv pip install --python /opt/curio/bin/python --requirements pyproject.toml --extra gpu \
-    'ray[default,rllib,tune]==2.60.0'
-COPY README.md ./
+COPY requirements/gpu.txt requirements/
+RUN uv pip install --python /opt/curio/bin/python --no-deps --requirements requirements/gpu.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY configs configs
 COPY curio_ray curio_ray
-RUN uv pip install --python /opt/curio/bin/python --no-deps .
+RUN uv pip install --python /opt/curio/bin/python --no-deps --no-build-isolation .
 
 # The compiler and CUDA's headers stay: vLLM and Triton compile kernels when they first run.
 FROM nvidia/cuda:13.0.2-devel-ubuntu24.04

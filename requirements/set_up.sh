@@ -5,43 +5,60 @@ environment=$1
 chosen=${2:-}
 torch=$(grep '^torch==' requirements/cpu.txt)
 
-is_python_311() {
-    command -v "$1" >/dev/null &&
-        "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
+is_supported() {
+    command -v "$1" >/dev/null && "$1" -c 'import sys, venv, ensurepip
+sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
 }
 
+# An environment keeps its Python. A new one takes the machine's own python3, which its user knows,
+# and where that is none of the three the newest.
 find_python() {
     if [ -n "$chosen" ]; then
-        is_python_311 "$chosen" && echo "$chosen" && return
-        echo "PYTHON=$chosen is not a Python 3.11 with its venv module; name one that is" >&2
+        is_supported "$chosen" && echo "$chosen" && return
+        echo "PYTHON=$chosen is not a Python 3.11, 3.12 or 3.13 with its venv module; name one that" \
+            "is" >&2
         return 1
     fi
-    for candidate in python3.11 python3 python; do
-        is_python_311 "$candidate" && echo "$candidate" && return
+    local kept=
+    [ ! -x "$environment/bin/pip" ] || kept=$environment/bin/python
+    for candidate in "$kept" python3 python3.13 python3.12 python3.11 python; do
+        is_supported "$candidate" && echo "$candidate" && return
     done
-    echo "no Python 3.11 with its venv module was found; install it (Debian and Ubuntu:" \
-        "apt install python3.11 python3.11-venv), or name it: make PYTHON=/path/to/python3.11" >&2
+    echo "no Python 3.11, 3.12 or 3.13 with its venv module was found; install one (Debian and" \
+        "Ubuntu: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python" >&2
     return 1
 }
+
+version() { "$1" -c 'import sys; print("{}.{}".format(*sys.version_info))' 2>/dev/null; }
 
 step() { echo "set-up: $*"; }
 
 python=$(find_python)
 "$python" requirements/check_machine.py "$environment"
-step "environment in $environment with $("$python" --version)"
-if [ -d "$environment" ] && ! is_python_311 "$environment/bin/python"; then
+step "environment in $environment with Python $(version "$python")"
+if ! [ -x "$environment/bin/pip" ] ||
+    [ "$(version "$environment/bin/python")" != "$(version "$python")" ]; then
     "$python" -m venv --clear "$environment"
-elif ! [ -x "$environment/bin/pip" ]; then
-    "$python" -m venv "$environment"
 fi
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-install=("$environment/bin/python" -m pip install --quiet --quiet --no-deps)
-step "installing $torch"
-# Where pip's own index lacks the CPU build, PyTorch's has it. Only this package is looked up there.
-"${install[@]}" "$torch" 2>/dev/null ||
-    "${install[@]}" --index-url https://download.pytorch.org/whl/cpu "$torch"
+pip=("$environment/bin/python" -m pip install --quiet --quiet)
+
+# Only torch is looked up at PyTorch's index: asked for every package, an index that cannot be reached
+# makes each look-up slow.
+install_torch() {
+    step "installing $torch"
+    "${pip[@]}" --no-deps "$torch" 2>/dev/null ||
+        "${pip[@]}" --no-deps --retries 1 --index-url https://download.pytorch.org/whl/cpu "$torch" \
+            2>/dev/null && return
+    step "neither pip's index nor PyTorch's has $torch for Python $(version "$python");" \
+        "installing the build with CUDA's libraries, which runs on CPUs as well: 3 GB to fetch," \
+        "4 GiB more on the disk"
+    "${pip[@]}" "${torch%+cpu}"
+}
+
+install_torch
 step "installing $(grep -c == requirements/cpu.txt) packages of requirements/cpu.txt: some minutes"
-"${install[@]}" -r requirements/cpu.txt
-"${install[@]}" --no-build-isolation --editable .
+"${pip[@]}" --no-deps -r <(grep -v '^torch==' requirements/cpu.txt)
+"${pip[@]}" --no-deps --no-build-isolation --editable .
 step "done"

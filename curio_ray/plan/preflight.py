@@ -38,11 +38,11 @@ def check_preflight(plan: Plan, output: Path | None) -> None:
 
 
 def _python_problems() -> Iterator[str]:
-    version = tuple(sys.version_info[:2])
-    if version != (3, 11):
+    major, minor = sys.version_info[:2]
+    if not (3, 11) <= (major, minor) <= (3, 13):
         yield (
-            f"Python {version[0]}.{version[1]} runs this command and 3.11 is "
-            "needed; make the environment with make train PYTHON=/path/to/python3.11"
+            f"Python {major}.{minor} runs this command and 3.11, 3.12 or 3.13 is needed; make the "
+            "environment with make train PYTHON=/path/to/one"
         )
 
 
