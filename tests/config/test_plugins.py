@@ -1,0 +1,69 @@
+"""What a config names as `module:name`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from curio_ray.errors import ConfigError
+from curio_ray.plugins import check_takes, load_class, load_function
+
+FIELD = "learner.loss.function"
+
+
+def test_a_function_is_loaded_by_module_and_name() -> None:
+    assert load_function("os.path:join", FIELD)("a", "b") == "a/b"
+
+
+def test_a_class_is_loaded_by_module_and_name() -> None:
+    assert load_class("pathlib:PosixPath", FIELD, Path).__name__ == "PosixPath"
+
+
+def test_a_module_in_the_folder_of_the_command_is_found(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def half(x):\n    return x / 2\n")
+    script = tmp_path / "elsewhere" / "script.py"
+    script.parent.mkdir()
+    script.write_text(
+        "from curio_ray.plugins import load_function\nprint(load_function('own:half', 'f')(3))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1.5\n"
+
+
+@pytest.mark.parametrize("reference", ["join", "no.such.module:join", "os.path:jon", ":join"])
+def test_what_cannot_be_imported_is_named_with_its_field(reference: str) -> None:
+    with pytest.raises(ConfigError, match=rf"learner\.loss\.function: '{reference}'.*module:name"):
+        load_function(reference, FIELD)
+
+
+def test_a_module_with_a_mistake_is_named_with_its_field(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_with_a_mistake.py").write_text("def half(x:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"learner\.loss\.function: .*own_with_a_mistake\.py"):
+        load_function("own_with_a_mistake:half", FIELD)
+
+
+def test_what_cannot_be_called_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"learner\.loss\.function: 'math:pi' is a float"):
+        load_function("math:pi", FIELD)
+
+
+def test_a_class_of_another_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"task\.name: .*subclass of pathlib.*Path"):
+        load_class("collections:Counter", "task.name", Path)
+
+
+def test_options_that_a_function_does_not_take_are_refused() -> None:
+    def scaled(x: float, by: float = 1.0) -> float:
+        return x * by
+
+    check_takes(scaled, 1, {"by": 2.0}, "learner.loss.options")
+    with pytest.raises(ConfigError, match=r"learner\.loss\.options: scaled.*'to'.*by: 'float'"):
+        check_takes(scaled, 1, {"to": 2.0}, "learner.loss.options")
