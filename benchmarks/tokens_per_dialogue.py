@@ -3,7 +3,8 @@
     python benchmarks/tokens_per_dialogue.py MODEL FILE.json [FILE.json ...]
 
 Measured on recorded conversations of Education Dialogue with the tokenizer and chat template of
-MODEL (a folder or an id). No model is loaded. The figures of docs/scaling.md come from here.
+MODEL (a folder or an id). No model is loaded. The figures of docs/operate/scaling.md come from
+here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How good are the pocket world's user models? Prints a table for docs/user_model.md.
+"""How good are the pocket world's user models? Prints a table for docs/understand/user_model.md.
 
     python benchmarks/user_models.py
 

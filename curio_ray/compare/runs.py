@@ -47,7 +47,7 @@ class FinishedRun:
     """A run that has been trained and evaluated.
 
     `iterations` holds the metrics of each training iteration; `train` and `held_out` what the
-    final dialogues with users of each split showed, by the names of docs/evaluation.md. `value`
+    final dialogues with users of each split showed, by the names of docs/use/evaluation.md. `value`
     is that of the varied field, where there is one.
     """
 

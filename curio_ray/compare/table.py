@@ -18,7 +18,7 @@ Value = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A run in the table; docs/compare.md explains the figures."""
+    """A run in the table; docs/use/compare.md explains the figures."""
 
     reward: str
     seed: int

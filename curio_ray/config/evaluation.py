@@ -11,7 +11,7 @@ from curio_ray.config.servers import ReadingRole, UserModelRole
 
 
 class AlarmsConfig(Section):
-    """Where the monitors of reward hacking raise an alarm; docs/evaluation.md defines them."""
+    """Where the monitors of reward hacking raise an alarm; docs/use/evaluation.md defines them."""
 
     utterance_growth: float = 0.1
     """Growth of the policy's utterances per turn, as a share of their mean length; alarm above."""

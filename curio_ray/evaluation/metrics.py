@@ -36,7 +36,7 @@ def evaluation_metrics(
     split: Split = "held_out",
     reread: Sequence[Dialogue] | None = None,
 ) -> dict[str, int | float | list[float]]:
-    """What dialogues with a split's users show, under its name, as docs/evaluation.md explains it.
+    """What dialogues with a split's users show, under its name. See docs/use/evaluation.md.
 
     What the task cannot tell, or what is undefined for these dialogues, is left out.
 

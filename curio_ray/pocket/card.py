@@ -15,7 +15,8 @@ _CARD = Template(
 
 Three Llama models of $parameters parameters each (4 layers, 128 wide, float32, a word-level
 tokenizer of $words words), made by `curio pocket build --seed $seed`. They exist to watch the
-algorithm work on two CPU cores. They know nothing outside the pocket world (`docs/pocket.md`).
+algorithm work on two CPU cores. They know nothing outside the pocket world
+(`docs/understand/pocket_world.md`).
 
 ## `world`: the simulated user, the user model and the reward model
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-EXAMPLE = REPOSITORY / "docs" / "examples" / "tea_or_coffee.py"
+EXAMPLE = REPOSITORY / "docs" / "extend" / "examples" / "tea_or_coffee.py"
 
 
 @pytest.fixture
