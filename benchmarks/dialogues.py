@@ -102,7 +102,7 @@ def belief_cost(world: World, dialogues: int) -> tuple[list[float], float]:
 
     async def work() -> tuple[list[float], float]:
         clients = world.clients(RecordingClient)
-        client = clients["world"]
+        client = clients["frozen"]
         client.sent = []
         roles, ratios, hits = world.roles(clients), [], []
         for assignment in world.assignments(dialogues):

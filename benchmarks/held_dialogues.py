@@ -24,7 +24,7 @@ from curio_ray.serving.server import ModelServer
 from curio_ray.tasks.base import Task
 
 DEADLINE_S = 600.0
-SERVERS = (("policy", "policy", True), ("world", "world", True), ("scorer", "world", False))
+SERVERS = (("policy", "policy", True), ("frozen", "frozen", True), ("scorer", "frozen", False))
 
 
 class MeasuredServer(ModelServer):
@@ -74,7 +74,7 @@ class Work:
 class World:
     """The servers, and ways to hold dialogues with them.
 
-    `scorer` is a second server with the world's model, which keeps no prefix cache.
+    `scorer` is a second server with the frozen roles' model, which keeps no prefix cache.
     """
 
     def __init__(

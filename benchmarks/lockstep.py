@@ -80,12 +80,12 @@ class LockstepClient:
 def stepped_clients(
     clients: dict[str, Any], readings_first: bool, caching: bool = False
 ) -> dict[str, Any]:
-    """The policy's and the world's clients behind one barrier."""
+    """The policy's and the frozen roles' clients behind one barrier."""
     barrier = Barrier(readings_first)
-    reader = clients["world" if caching else "scorer"]
+    reader = clients["frozen" if caching else "scorer"]
     return {
         "policy": LockstepClient(barrier, clients["policy"], clients["policy"]),
-        "world": LockstepClient(barrier, clients["world"], reader),
+        "frozen": LockstepClient(barrier, clients["frozen"], reader),
     }
 
 

@@ -43,7 +43,7 @@ class Lengths:
 # Teacher: 5,500 utterances, mean 18.9 tokens. Student: 5,025, mean 10.6.
 TEACHER = Lengths(median=17.1, log_deviation=0.48, longest=66)
 STUDENT = Lengths(median=9.1, log_deviation=0.60, longest=48)
-BY_SERVER = {"policy": TEACHER, "world": STUDENT}
+BY_SERVER = {"policy": TEACHER, "frozen": STUDENT}
 EXCHANGES_MEAN, EXCHANGES_DEVIATION = 7.5, 1.1
 FEWEST_EXCHANGES, MOST_EXCHANGES = 4, 15
 
@@ -80,8 +80,8 @@ def long_talk_overrides(models: Mapping[str, Path]) -> tuple[str, ...]:
 def write_longer_models(folder: Path) -> dict[str, Path]:
     """Save models of the pocket models' shape with random weights and `CONTEXT` positions."""
     written = {}
-    for seed, name in enumerate(("policy", "world")):
-        source, target = Path(locate_model(f"pocket:{name}")), folder / name
+    for seed, (name, model) in enumerate((("policy", "policy"), ("frozen", "world"))):
+        source, target = Path(locate_model(f"pocket:{model}")), folder / name
         shutil.copytree(source, target)
         config = AutoConfig.from_pretrained(source, max_position_embeddings=CONTEXT)
         torch.manual_seed(seed)

@@ -9,13 +9,13 @@ POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 
 BAD = {
     "unknown field": (
-        "servers.world.modle=x",
-        "servers.world.modle: there is no such field; did you mean model?",
+        "servers.frozen.modle=x",
+        "servers.frozen.modle: there is no such field; did you mean model?",
     ),
     "unknown section": ("trainng.iterations=3", "trainng: there is no such field; did you mean"),
     "role without server": (
         "roles.user_model.server=judge",
-        "roles.user_model.server: there is no server 'judge'; write one of: policy, world",
+        "roles.user_model.server: there is no server 'judge'; write one of: frozen, policy",
     ),
     "role with no server named": ("roles.user_model={}", "roles.user_model.server: is missing"),
     "turns below one": ("task.options.questions=0", "task.options.questions: "),
@@ -25,36 +25,36 @@ BAD = {
     ),
     "unknown task": ("task.name=cooking", "task.name: there is no task 'cooking'; write one of: "),
     "missing model folder": (
-        "servers.world.model=./models/none",
-        "servers.world.model: ./models/none: there is no such folder; write an existing model",
+        "servers.frozen.model=./models/none",
+        "servers.frozen.model: ./models/none: there is no such folder; write an existing model",
     ),
     "missing model that looks like a hub id": (
-        "servers.world.model=models/none",
-        "servers.world.model: there is no folder models/none",
+        "servers.frozen.model=models/none",
+        "servers.frozen.model: there is no folder models/none",
     ),
     "unknown packaged model": (
-        "servers.world.model=pocket:judge",
-        "servers.world.model: pocket:judge: there is no such packaged model; write pocket:policy",
+        "servers.frozen.model=pocket:judge",
+        "servers.frozen.model: pocket:judge: there is no such packaged model; write pocket:policy",
     ),
     "more memory than there is": (
-        "servers.world.kv_cache_gib=4000",
-        "servers.world.kv_cache_gib: 4000.00 GiB; write ",
+        "servers.frozen.kv_cache_gib=4000",
+        "servers.frozen.kv_cache_gib: 4000.00 GiB; write ",
     ),
     "KV cache smaller than one sequence": (
-        "servers.world.kv_cache_gib=0.0001",
-        "servers.world.kv_cache_gib: one sequence of max_model_len 512 takes ",
+        "servers.frozen.kv_cache_gib=0.0001",
+        "servers.frozen.kv_cache_gib: one sequence of max_model_len 512 takes ",
     ),
     "context too short for a dialogue": (
-        "servers.world.max_model_len=64",
-        "servers.world.max_model_len: the environment's longest context can take ",
+        "servers.frozen.max_model_len=64",
+        "servers.frozen.max_model_len: the environment's longest context can take ",
     ),
     "context longer than the model's": (
-        "servers.world.max_model_len=9999",
-        "servers.world.max_model_len: pocket:world reads at most ",
+        "servers.frozen.max_model_len=9999",
+        "servers.frozen.max_model_len: pocket:world reads at most ",
     ),
     "GPUs that are not there": (
-        "servers.world.gpus=64",
-        "servers.world.gpus: 1 x 64 GPUs are asked for and this machine has ",
+        "servers.frozen.gpus=64",
+        "servers.frozen.gpus: 1 x 64 GPUs are asked for and this machine has ",
     ),
     "more logical CPUs than Ray would have": (
         "rollout.runners=500",
@@ -74,15 +74,15 @@ BAD = {
     ),
     "second user model without a server": (
         "evaluation.second_user_model.server=second",
-        "evaluation.second_user_model.server: there is no server 'second'; write one of: policy, ",
+        "evaluation.second_user_model.server: there is no server 'second'; write one of: frozen, policy",
     ),
     "judge on the policy's server": (
         "evaluation.judge.server=policy",
         "evaluation.judge.server: 'policy' serves the policy, whose weights change",
     ),
     "judge that cannot read two dialogues": (
-        "evaluation.judge.server=world",
-        "servers.world.max_model_len: the judge's longest context can take ",
+        "evaluation.judge.server=frozen",
+        "servers.frozen.max_model_len: the judge's longest context can take ",
     ),
     "wrong type": ("seed=one", "seed: 'one' does not work; write a whole number"),
     "empty section": ("learner=null", "learner: is empty; write a section"),
@@ -105,13 +105,13 @@ def test_bad_config_ends_train_with_its_field_and_what_to_write(curio, case):
 
 
 def test_bad_config_ends_plan_as_well(curio):
-    ended = curio("plan", str(POCKET), "--set", "servers.world.kv_cache_gib=4000")
+    ended = curio("plan", str(POCKET), "--set", "servers.frozen.kv_cache_gib=4000")
     assert ended.code == 2
-    assert "servers.world.kv_cache_gib: 4000.00 GiB; write " in ended.error
+    assert "servers.frozen.kv_cache_gib: 4000.00 GiB; write " in ended.error
 
 
 def test_bad_config_leaves_no_run_folder(curio, tmp_path):
-    curio("train", str(POCKET), "--set", "servers.world.kv_cache_gib=4000")
+    curio("train", str(POCKET), "--set", "servers.frozen.kv_cache_gib=4000")
     assert not (tmp_path / "runs").exists()
 
 

@@ -25,9 +25,9 @@ def test_plan_shows_every_role_with_its_server(curio):
     assert ended.code == 0, ended.error
     for role, server in (
         ("policy", "policy"),
-        ("environment", "world"),
-        ("user_model", "world"),
-        ("reward_model", "world"),
+        ("environment", "frozen"),
+        ("user_model", "frozen"),
+        ("reward_model", "frozen"),
     ):
         assert any(line.split()[:2] == [role, server] for line in ended.output.splitlines())
 
@@ -50,10 +50,12 @@ def test_version_is_the_package_version(curio):
 
 
 def test_memory_error_names_the_value_that_fits():
-    plan = make_plan(load_config(POCKET, ["servers.world.kv_cache_gib=16"]))
-    with pytest.raises(ConfigError, match=r"servers\.world\.kv_cache_gib: 16\.00 GiB; write (\S+)"):
+    plan = make_plan(load_config(POCKET, ["servers.frozen.kv_cache_gib=16"]))
+    with pytest.raises(
+        ConfigError, match=r"servers\.frozen\.kv_cache_gib: 16\.00 GiB; write (\S+)"
+    ):
         check_plan(plan, Machine(available_bytes=12 * 2**30, cores=2, gpus=0))
-    fitting = make_plan(load_config(POCKET, ["servers.world.kv_cache_gib=7"]))
+    fitting = make_plan(load_config(POCKET, ["servers.frozen.kv_cache_gib=7"]))
     check_plan(fitting, Machine(available_bytes=12 * 2**30, cores=2, gpus=0))
 
 
@@ -65,7 +67,7 @@ def test_a_rule_is_asked_for_only_where_the_task_has_one():
 
 def test_gpu_weights_are_not_counted_in_main_memory():
     on_cpu = make_plan(load_config(POCKET))
-    on_gpu = make_plan(load_config(POCKET, ["servers.world.gpus=1"]))
+    on_gpu = make_plan(load_config(POCKET, ["servers.frozen.gpus=1"]))
     assert on_gpu.memory_bytes < on_cpu.memory_bytes
     assert on_gpu.gpus == 1
 

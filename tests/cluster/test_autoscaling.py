@@ -20,7 +20,7 @@ from curio_ray.placement.reservation import reserve
 REPOSITORY = Path(__file__).parents[2]
 PLACED = (
     "servers.policy.placement.labels={ray.io/accelerator-type: L40S}",
-    "servers.world.placement.labels={ray.io/accelerator-type: L40S}",
+    "servers.frozen.placement.labels={ray.io/accelerator-type: L40S}",
     "learner.placement.labels={ray.io/market-type: on-demand}",
     "rollout.placement.labels={ray.io/market-type: spot}",
     "cluster.capacity_deadline_s=300",
@@ -87,14 +87,14 @@ def test_it_trains(trained):
 
 
 def test_what_no_kind_of_node_holds_fails_at_once(trained):
-    large = ("servers.world.gpus=1", "servers.world.tensor_parallel=16", *PLACED)
+    large = ("servers.frozen.gpus=1", "servers.frozen.tensor_parallel=16", *PLACED)
     config = load_config(
         REPOSITORY / "configs" / "pocket.yaml",
         [f"cluster.address={trained.cluster.address}", *large],
     )
     ray.init(address=trained.cluster.address, log_to_driver=False)
     try:
-        with pytest.raises(PreflightError, match=r"no room for 1 x server world \(1 CPU, 16 GPU"):
+        with pytest.raises(PreflightError, match=r"no room for 1 x server frozen \(1 CPU, 16 GPU"):
             reserve(config)
     finally:
         ray.shutdown()

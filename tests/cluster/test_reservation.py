@@ -69,8 +69,10 @@ def node_of(place: dict, nodes: dict[str, str]) -> str:
 
 
 def test_replicas_are_spread_over_nodes(reserved, nodes):
-    places = reserved("servers.world.replicas=3", "servers.world.placement.strategy=strict_spread")
-    assert {node_of(places.server("world", i), nodes) for i in range(3)} == set(NODES)
+    places = reserved(
+        "servers.frozen.replicas=3", "servers.frozen.placement.strategy=strict_spread"
+    )
+    assert {node_of(places.server("frozen", i), nodes) for i in range(3)} == set(NODES)
 
 
 def test_ranks_are_packed_on_one_node(reserved, nodes):
@@ -81,8 +83,8 @@ def test_ranks_are_packed_on_one_node(reserved, nodes):
 
 
 def test_labels_choose_the_node(reserved, nodes):
-    places = reserved("servers.world.placement.labels={market: spot}")
-    assert node_of(places.server("world", 0), nodes) == "small"
+    places = reserved("servers.frozen.placement.labels={market: spot}")
+    assert node_of(places.server("frozen", 0), nodes) == "small"
 
 
 def test_a_rank_beside_a_replica_shares_its_gpu(reserved):
@@ -103,8 +105,8 @@ def test_runners_lie_where_their_labels_say(reserved, nodes):
 
 def test_a_replica_larger_than_every_node_fails_at_once(reserved):
     started = time.monotonic()
-    with pytest.raises(PreflightError, match=r"servers\.world: the largest node has 2 GPU"):
-        reserved("servers.world.gpus=1", "servers.world.tensor_parallel=4")
+    with pytest.raises(PreflightError, match=r"servers\.frozen: the largest node has 2 GPU"):
+        reserved("servers.frozen.gpus=1", "servers.frozen.tensor_parallel=4")
     assert time.monotonic() - started < 30
 
 
@@ -116,8 +118,8 @@ def test_labels_that_no_node_has_fail_at_once(reserved):
 
 
 def test_more_replicas_than_nodes_cannot_be_spread_strictly(reserved):
-    with pytest.raises(PreflightError, match=r"servers\.world\.replicas: no room for 1 of them"):
-        reserved("servers.world.replicas=4", "servers.world.placement.strategy=strict_spread")
+    with pytest.raises(PreflightError, match=r"servers\.frozen\.replicas: no room for 1 of them"):
+        reserved("servers.frozen.replicas=4", "servers.frozen.placement.strategy=strict_spread")
 
 
 def test_places_that_others_have_are_waited_for_until_the_deadline(reserved):

@@ -12,7 +12,7 @@ def test_a_model_folder_becomes_absolute_while_other_names_stay(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     config = load_config(POCKET, ["servers.policy.model=models/p"])
     assert config.servers["policy"].model == str((tmp_path / "models" / "p").resolve())
-    assert config.servers["world"].model == "pocket:world"
+    assert config.servers["frozen"].model == "pocket:world"
 
 
 def test_a_tasks_files_become_absolute(tmp_path, monkeypatch):

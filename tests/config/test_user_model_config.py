@@ -11,7 +11,7 @@ from curio_ray.plan import check_plan, make_plan, read_machine
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 SECOND = "servers.second={model: 'pocket:policy'}"
 OWN = "roles.user_model={server: policy, reads: policy_context}"
-EDUCATION = ("task={name: education}", "servers.world.max_model_len=2048")
+EDUCATION = ("task={name: education}", "servers.frozen.max_model_len=2048")
 
 REFUSED = {
     "policy as a reader of transcripts": (
@@ -25,11 +25,11 @@ REFUSED = {
     ),
     "another reader without a server": (
         ("roles.user_model.others=[third]",),
-        "roles.user_model.others: there is no server 'third'; write one of: policy, world",
+        "roles.user_model.others: there is no server 'third'; write one of: frozen, policy",
     ),
     "the same reader twice": (
-        ("roles.user_model.others=[world]",),
-        "roles.user_model.others: 'world' is named twice",
+        ("roles.user_model.others=[frozen]",),
+        "roles.user_model.others: 'frozen' is named twice",
     ),
     "the policy's context without the policy's words": (
         ("roles.user_model={server: policy, reads: policy_context, hears: user_words}",),

@@ -115,6 +115,6 @@ def test_exchanging_the_policies_exchanges_the_chances(held, judge):
 
 
 def test_a_pocket_model_is_refused_as_judge_of_pairs():
-    config = load_config(POCKET, ("evaluation.judge.server=world",))
-    with pytest.raises(ConfigError, match=r"judge\.server: 'world' cannot compare"):
-        PairJudge("world", config, ExerciseTask(seed=0))
+    config = load_config(POCKET, ("evaluation.judge.server=frozen",))
+    with pytest.raises(ConfigError, match=r"judge\.server: 'frozen' cannot compare"):
+        PairJudge("frozen", config, ExerciseTask(seed=0))

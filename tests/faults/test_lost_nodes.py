@@ -174,7 +174,7 @@ def tell(algorithm: Curio, nodes: TwoNodes, story: Story, folder: Path) -> None:
     story.runners_lost = algorithm.runners.restarts
     story.replicas_lost = [
         len(trainer.servers.replicas(name)) - len(trainer.watch.present(name))
-        for name in ("policy", "world")
+        for name in ("policy", "frozen")
     ]
     train(algorithm, story)
     nodes.add_spot_node()
@@ -185,7 +185,7 @@ def tell(algorithm: Curio, nodes: TwoNodes, story: Story, folder: Path) -> None:
 
 def test_each_role_lies_on_both_nodes_and_each_node_has_its_own_object_store(story: Story) -> None:
     assert len(story.stores) == 2
-    for role in ("policy", "world", "runners"):
+    for role in ("policy", "frozen", "runners"):
         assert len(set(story.nodes[role])) == 2
 
 

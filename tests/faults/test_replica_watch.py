@@ -35,12 +35,14 @@ def test_it_ends_the_run_with_an_error_that_names_it(nodes: TwoNodes) -> None:
     actor = (
         ray.remote(ModelServer)
         .options(num_cpus=1, max_restarts=-1, label_selector=SPOT)
-        .remote("world", ServerConfig(model="pocket:world"), replica=3)
+        .remote("frozen", ServerConfig(model="pocket:world"), replica=3)
     )
     ray.get(actor.__ray_ready__.remote())
-    watch = ReplicaWatch([Replica("world", 3, actor, None)], DEADLINE_S)
-    assert watch.present("world") == [actor]
+    watch = ReplicaWatch([Replica("frozen", 3, actor, None)], DEADLINE_S)
+    assert watch.present("frozen") == [actor]
     nodes.lose_spot_node()
-    with pytest.raises(DeadlineError, match=r"server 'world' \(replica 3\) .* not back within 2 s"):
+    with pytest.raises(
+        DeadlineError, match=r"server 'frozen' \(replica 3\) .* not back within 2 s"
+    ):
         look_for_a_minute(watch)
-    assert watch.present("world") == []
+    assert watch.present("frozen") == []

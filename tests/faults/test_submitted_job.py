@@ -113,7 +113,7 @@ def job(
         "evaluation.users=16",
         "learner.placement.labels={node: head}",
         "servers.policy.placement.labels={node: second}",
-        "servers.world.placement.labels={node: second}",
+        "servers.frozen.placement.labels={node: second}",
         "cluster.capacity_deadline_s=120",
     )
     command = ["curio", "train", "configs/pocket.yaml", "--address", "auto"]

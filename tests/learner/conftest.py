@@ -160,12 +160,12 @@ def make_run_config(model_folder: str) -> Callable[..., RunConfig]:
             {
                 "output": "unused",
                 "task": {"name": "unused"},
-                "servers": {"policy": {"model": model}, "world": {"model": model}},
+                "servers": {"policy": {"model": model}, "frozen": {"model": model}},
                 "roles": {
                     "policy": {"server": "policy"},
-                    "environment": {"server": "world"},
-                    "user_model": {"server": "world"},
-                    "reward_model": {"server": "world"},
+                    "environment": {"server": "frozen"},
+                    "user_model": {"server": "frozen"},
+                    "reward_model": {"server": "frozen"},
                 },
                 "learner": {"threads": 1, "tokens_per_pack": 64} | learner,
                 "training": {"iterations": 1, "dialogues_per_iteration": 8},

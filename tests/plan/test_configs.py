@@ -70,7 +70,7 @@ def test_a_dialogue_can_end_before_its_deadline_by_estimate(name):
 
 
 def test_the_config_of_smollm2_fits_a_machine_of_twelve_gib():
-    models = [f"servers.{name}.model={SMOLLM2}" for name in ("policy", "world")]
+    models = [f"servers.{name}.model={SMOLLM2}" for name in ("policy", "frozen")]
     check_plan(plan_of("smollm2", *models), Machine(12 * 2**30, cores=2, gpus=0))
 
 

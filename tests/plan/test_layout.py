@@ -26,7 +26,7 @@ def test_by_default_all_actors_are_one_packed_group():
     assert group.strategy == "PACK"
     assert [bundle.actor for bundle in group.bundles] == [
         "server policy",
-        "server world",
+        "server frozen",
         "learner rank",
         "dialogue runner",
     ]
@@ -34,13 +34,13 @@ def test_by_default_all_actors_are_one_packed_group():
 
 def test_a_kind_that_names_a_strategy_is_a_group_of_its_own():
     layout = make_layout(
-        pocket("servers.world.replicas=2", "servers.world.placement.strategy=spread")
+        pocket("servers.frozen.replicas=2", "servers.frozen.placement.strategy=spread")
     )
     assert [(each.strategy, len(each.bundles)) for each in layout.groups] == [
         ("PACK", 3),
         ("SPREAD", 1),
     ]
-    assert [(place.group, place.index) for place in layout.servers["world"]] == [(1, 0), (1, 1)]
+    assert [(place.group, place.index) for place in layout.servers["frozen"]] == [(1, 0), (1, 1)]
 
 
 def test_ranks_beside_a_server_have_its_replicas_places():
@@ -75,13 +75,15 @@ def test_ranks_beside_a_server_name_no_place_of_their_own():
 
 
 def test_ranks_lie_beside_a_server_that_there_is():
-    with pytest.raises(ConfigError, match="there is no server 'none'; write one of: policy, world"):
+    with pytest.raises(
+        ConfigError, match="there is no server 'none'; write one of: frozen, policy"
+    ):
         pocket("learner.placement.beside=none")
 
 
 @pytest.mark.parametrize(
     "override",
-    ["servers.world.placement.labels={market: spot}", "learner.placement.labels={market: spot}"],
+    ["servers.frozen.placement.labels={market: spot}", "learner.placement.labels={market: spot}"],
 )
 def test_a_ray_of_the_runs_own_has_no_labels(override):
     with pytest.raises(ConfigError, match=r"placement\.labels: no node has market=spot"):

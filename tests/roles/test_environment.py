@@ -56,11 +56,11 @@ def user() -> User:
 
 @pytest.fixture(scope="module")
 def hold(make_running: Callable, chat: ChatFormat) -> Callable[[ExerciseTask, User], Talk]:
-    running = make_running("servers.world.model=pocket:changing_world")
+    running = make_running("servers.frozen.model=pocket:changing_world")
 
     def hold(task: ExerciseTask, user: User) -> Talk:
         async def speak(plain: ServerClient) -> Talk:
-            client = RecordingClient("world", running.servers.replicas("world"), 60, 60)
+            client = RecordingClient("frozen", running.servers.replicas("frozen"), 60, 60)
             client.sent = []
             model = EnvironmentModel(client, chat, 12, 0.0)
             session = model.session(task.environment_prompt(user), task.opening(user), "a")
@@ -73,7 +73,7 @@ def hold(make_running: Callable, chat: ChatFormat) -> Callable[[ExerciseTask, Us
                 await client.close()
             return Talk(before, after, client.sent)
 
-        return running.with_client(speak, "world")
+        return running.with_client(speak, "frozen")
 
     return hold
 

@@ -40,5 +40,5 @@ def test_the_verdict_finds_the_beliefs_transcript_in_the_cache(
 
     pairs = zip(belief.prompt_ids, verdict.prompt_ids, strict=False)
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    block_size = running.config.servers["world"].block_size
-    assert running.with_client(ask, "world").cached_tokens == shared // block_size * block_size > 0
+    block_size = running.config.servers["frozen"].block_size
+    assert running.with_client(ask, "frozen").cached_tokens == shared // block_size * block_size > 0

@@ -68,12 +68,12 @@ class Listening:
         """A dialogue of these lines with a belief after every turn; the true type is the first."""
         config = self.running.config
         format_ = UserModelFormat(
-            UserModelRole(server="world", **role), config.servers, task,
-            cache(ChatFormat.load), ChatFormat.load(config.servers["world"].model),
+            UserModelRole(server="frozen", **role), config.servers, task,
+            cache(ChatFormat.load), ChatFormat.load(config.servers["frozen"].model),
         )  # fmt: skip
 
         async def listen() -> Dialogue:
-            clients = {name: self.running.servers.client(name) for name in ("world", "policy")}
+            clients = {name: self.running.servers.client(name) for name in ("frozen", "policy")}
             session = format_.connect(clients).session("scripted", [1], OPENING)
             initial, turns = await session.ask(), []
             for number, line in enumerate(lines):
@@ -101,7 +101,7 @@ def policy_turn(text: str) -> Turn:
 
 @pytest.fixture(scope="module")
 def listening(make_running: Callable[..., Running], smollm_folder: str) -> Listening:
-    return Listening(make_running(f"servers.world.model={smollm_folder}"))
+    return Listening(make_running(f"servers.frozen.model={smollm_folder}"))
 
 
 def test_asserting_the_type_earns_where_whole_exchanges_are_paid(listening):

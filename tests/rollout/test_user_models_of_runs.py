@@ -59,7 +59,7 @@ def test_beliefs_before_replies_are_read_only_where_asked_for(rollouts):
 def test_an_ensemble_believes_the_mean_of_its_models(rollouts):
     policy, world, both = (
         hold(rollouts, f"roles.user_model={{reads: policy_context, {servers}}}")[0].beliefs()
-        for servers in ("server: policy", "server: world", "server: policy, others: [world]")
+        for servers in ("server: policy", "server: frozen", "server: policy, others: [frozen]")
     )
     np.testing.assert_allclose(both, (policy + world) / 2, atol=1e-4)
 

@@ -21,7 +21,7 @@ PROMPT = list(range(5, 75))
 
 @pytest.fixture(scope="module")
 def running(make_running: Callable[..., Running]) -> Running:
-    return make_running("servers.policy.engine=async", "servers.world.engine=async")
+    return make_running("servers.policy.engine=async", "servers.frozen.engine=async")
 
 
 def test_log_probs_equal_those_of_transformers(
@@ -57,8 +57,8 @@ def test_a_prompt_that_is_too_long_fails_alone(running: Running) -> None:
 
 def test_a_server_whose_engine_process_died_is_started_again_and_answers(running: Running) -> None:
     requests = [GenerateRequest(PROMPT, max_tokens=200, seed=n) for n in range(4)]
-    expected = [answer.token_ids for answer in running.ask(requests, "world")]
-    [replica] = running.servers.replicas("world")
+    expected = [answer.token_ids for answer in running.ask(requests, "frozen")]
+    [replica] = running.servers.replicas("frozen")
     server = psutil.Process(ray.get(replica.ready.remote())["pid"])
 
     async def converse(client: ServerClient) -> list[GenerateResult]:
@@ -68,5 +68,5 @@ def test_a_server_whose_engine_process_died_is_started_again_and_answers(running
             process.kill()
         return await asyncio.gather(*calls)
 
-    answers = running.with_client(converse, "world")
+    answers = running.with_client(converse, "frozen")
     assert [answer.token_ids for answer in answers] == expected

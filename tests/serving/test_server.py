@@ -40,14 +40,14 @@ def test_a_server_whose_model_is_missing_names_the_field(
     make_running: Callable[..., Running],
 ) -> None:
     with pytest.raises(ServerError, match=r"servers\.policy\.model.*no such folder"):
-        make_running("servers.policy.model=./none", "servers.world.model=./none")
+        make_running("servers.policy.model=./none", "servers.frozen.model=./none")
 
 
 def test_a_server_that_starts_too_slowly_names_the_field(
     make_running: Callable[..., Running],
 ) -> None:
     with pytest.raises(DeadlineError, match=r"servers\.policy\.start_deadline_s"):
-        make_running("servers.policy.start_deadline_s=0.1", "servers.world.model=./none")
+        make_running("servers.policy.start_deadline_s=0.1", "servers.frozen.model=./none")
 
 
 def test_log_probs_equal_those_of_transformers(
@@ -313,8 +313,8 @@ def test_a_request_given_up_is_aborted_at_the_server(running: Running) -> None:
 
 def test_requests_of_a_lost_server_wait_until_it_is_back(running: Running) -> None:
     requests = [GenerateRequest(PROMPT, max_tokens=200, seed=n) for n in range(4)]
-    expected = [answer.token_ids for answer in running.ask(requests, "world")]
-    [replica] = running.servers.replicas("world")
+    expected = [answer.token_ids for answer in running.ask(requests, "frozen")]
+    [replica] = running.servers.replicas("frozen")
     process = ray.get(replica.ready.remote())["pid"]
 
     async def converse(client: ServerClient) -> tuple[list[GenerateResult], float]:
@@ -323,7 +323,7 @@ def test_requests_of_a_lost_server_wait_until_it_is_back(running: Running) -> No
         os.kill(process, signal.SIGKILL)
         return await asyncio.gather(*calls), client.outage_s
 
-    answers, outage_s = running.with_client(converse, "world")
+    answers, outage_s = running.with_client(converse, "frozen")
     assert [answer.token_ids for answer in answers] == expected
     assert outage_s > 0
 
@@ -333,12 +333,12 @@ def test_a_killed_server_fails_every_pending_request_by_name(running: Running) -
         requests = [GenerateRequest(PROMPT, max_tokens=400) for _ in range(4)]
         calls = [asyncio.create_task(client.generate(r, str(n))) for n, r in enumerate(requests)]
         await client.generate(GenerateRequest(PROMPT), "first")
-        ray.kill(running.servers.replicas("world")[0])
+        ray.kill(running.servers.replicas("frozen")[0])
         return await asyncio.gather(*calls, return_exceptions=True)
 
-    for error in running.with_client(converse, "world"):
+    for error in running.with_client(converse, "frozen"):
         assert isinstance(error, ServerError)
-        assert "server 'world'" in str(error)
+        assert "server 'frozen'" in str(error)
 
 
 class ForgetfulLearner(LearnerOfOneModel):

@@ -54,8 +54,8 @@ def trained(folder: Path) -> Path:
         "train",
         folder,
         "task.options.turns=3",
-        f"servers={{policy: {{model: {models}/policy}}, world: {{model: {models}/user_model}}}}",
-        *(f"roles.{role}.server=world" for role in ROLES[1:]),
+        f"servers={{policy: {{model: {models}/policy}}, frozen: {{model: {models}/user_model}}}}",
+        *(f"roles.{role}.server=frozen" for role in ROLES[1:]),
         "training.iterations=1",
         "training.dialogues_per_iteration=8",
         "evaluation.users=4",
@@ -91,23 +91,23 @@ def test_a_role_gets_a_model_with_its_figures_on_held_out_conversations(
 def test_the_served_belief_is_what_the_supervised_start_trained(
     config: RunConfig, dialogues: list[Dialogue]
 ) -> None:
-    task, world = make_task(config.task, config.seed), config.servers["world"].model
-    reading = ReadingFormat(ChatFormat.load(world), task.user_model_prompt())
+    task, frozen = make_task(config.task, config.seed), config.servers["frozen"].model
+    reading = ReadingFormat(ChatFormat.load(frozen), task.user_model_prompt())
     for dialogue in dialogues:
         recorded = demonstration(dialogue)
         exchanges = len(dialogue.turns) // 2
         example = user_model_example(reading, task, recorded, exchanges)
-        assert dialogue.beliefs()[exchanges] == pytest.approx(answer(world, example), abs=1e-3)
+        assert dialogue.beliefs()[exchanges] == pytest.approx(answer(frozen, example), abs=1e-3)
 
 
 def test_the_served_verdict_is_what_the_supervised_start_trained(
     config: RunConfig, dialogues: list[Dialogue]
 ) -> None:
-    task, world = make_task(config.task, config.seed), config.servers["world"].model
+    task, frozen = make_task(config.task, config.seed), config.servers["frozen"].model
     for dialogue in dialogues:
-        example = reward_model_example(ChatFormat.load(world), task, demonstration(dialogue))
+        example = reward_model_example(ChatFormat.load(frozen), task, demonstration(dialogue))
         verdict = dialogue.policy_turns[-1].rewards["task"]
-        assert verdict == pytest.approx(answer(world, example)[1], abs=1e-3)
+        assert verdict == pytest.approx(answer(frozen, example)[1], abs=1e-3)
 
 
 def test_a_task_without_recorded_conversations_is_told_so(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_a_task_of_a_users_own_package_trains_for_two_iterations(package, tmp_pa
     values = (
         "task.name=drinks.tea_or_coffee:TeaOrCoffee",
         "task.options={guests: 16, turns: 3}",
-        "servers.world.max_model_len=512",
+        "servers.frozen.max_model_len=512",
         "training.iterations=2",
         "training.dialogues_per_iteration=8",
         "evaluation.users=8",

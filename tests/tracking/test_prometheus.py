@@ -65,7 +65,7 @@ def at_rest(samples: list[Sample]) -> bool:
     servers = {each.labels["server"] for each in samples if "server" in each.labels}
     return (
         {each.name for each in samples} >= NAMES
-        and servers == {"policy", "world"}
+        and servers == {"policy", "frozen"}
         and not any(each.value for each in samples if each.name.endswith(busy))
     )
 
@@ -147,7 +147,7 @@ def test_finished_dialogues_are_counted_and_handed_over(tracked):
 
 
 def test_a_server_that_has_answered_everything_has_no_requests(tracked):
-    for server in ("policy", "world"):
+    for server in ("policy", "frozen"):
         assert tracked.value("ray_curio_server_requests", server=server, replica="0") == 0
 
 
