@@ -1,15 +1,39 @@
-"""A user's own classes and functions, named in a config as `module:name`."""
+"""A user's own classes and functions: named in a config as `module:name`, or by entry points."""
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import os
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from importlib.metadata import entry_points
 from typing import Any
 
 from curio_ray.errors import ConfigError
+
+
+def registered(group: str) -> dict[str, str]:
+    """What installed packages register in a group of entry points: `module:name` by short name."""
+    return {entry.name: entry.value for entry in sorted(entry_points(group=group))}
+
+
+def unknown_name(field: str, what: str, name: str, known: Collection[str], or_else: str) -> str:
+    """What to say of a name that nothing has.
+
+    Args:
+        field: path of the config's field that holds it.
+        what: what it should be the name of.
+        name: the name.
+        known: the names that exist.
+        or_else: what else the user may write.
+    """
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return (
+        f"{field}: there is no {what} '{name}'; {hint}write one of: {', '.join(known)}, {or_else}"
+    )
 
 
 def load_class(reference: str, field: str, base: type, write: str = "") -> Any:

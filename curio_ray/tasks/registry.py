@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
 from pydantic import ValidationError
 
 from curio_ray.config.explain import explain
 from curio_ray.config.run import TaskConfig
 from curio_ray.errors import ConfigError
-from curio_ray.plugins import check_takes, load_class
+from curio_ray.plugins import check_takes, load_class, registered, unknown_name
 from curio_ray.tasks.base import Task
 
 ENTRY_POINT_GROUP = "curio_ray.tasks"
@@ -34,14 +32,13 @@ def make_task(config: TaskConfig, seed: int) -> Task:
 
 def task_names() -> list[str]:
     """The registered tasks."""
-    return sorted(entry_points(group=ENTRY_POINT_GROUP).names)
+    return list(registered(ENTRY_POINT_GROUP))
 
 
 def _find(name: str) -> type[Task]:
-    registered = entry_points(group=ENTRY_POINT_GROUP)
-    write = f"one of: {', '.join(task_names())}, or a class as module:Class"
-    if name not in registered.names and ":" not in name:
-        raise ConfigError(f"task.name: there is no task '{name}'; write {write}")
-    reference = registered[name].value if name in registered.names else name
-    task_class: type[Task] = load_class(reference, "task.name", Task, write)
+    known, or_else = registered(ENTRY_POINT_GROUP), "or a class as module:Class"
+    if name not in known and ":" not in name:
+        raise ConfigError(unknown_name("task.name", "task", name, known, or_else))
+    write = f"one of: {', '.join(known)}, {or_else}"
+    task_class: type[Task] = load_class(known.get(name, name), "task.name", Task, write)
     return task_class

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from curio_ray.errors import ConfigError
-from curio_ray.plugins import check_takes, load_class, load_function
+from curio_ray.plugins import (
+    check_takes,
+    load_class,
+    load_function,
+    registered,
+    unknown_name,
+)
 
 FIELD = "learner.loss.function"
 
@@ -67,3 +73,20 @@ def test_options_that_a_function_does_not_take_are_refused() -> None:
     check_takes(scaled, 1, {"by": 2.0}, "learner.loss.options")
     with pytest.raises(ConfigError, match=r"learner\.loss\.options: scaled.*'to'.*by: 'float'"):
         check_takes(scaled, 1, {"to": 2.0}, "learner.loss.options")
+
+
+def test_packages_register_by_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = tmp_path / "halves-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Name: halves\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[curio_ray.halves]\nhalf = own:half\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registered("curio_ray.halves") == {"half": "own:half"}
+
+
+def test_a_name_that_nothing_has_is_met_with_those_that_exist() -> None:
+    said = unknown_name("task.name", "task", "exercis", ["education", "exercise"], "or a class")
+    assert said == (
+        "task.name: there is no task 'exercis'; did you mean exercise? "
+        "write one of: education, exercise, or a class"
+    )
