@@ -8,7 +8,7 @@
 #              TRL gets an environment of its own in .trl
 # make lock    renew requirements/cpu.txt and gpu.txt (needs uv); LOCK_FLAGS=--upgrade takes new versions
 # make wheel   build the wheel into dist
-# make docs    renew docs/reference/configuration.md
+# make docs    renew docs/reference/configuration.md and commands.md
 # make clean   remove the environment and caches, never the runs
 #
 # PYTHON=/path/to/python chooses the interpreter of the environment: Python 3.11, 3.12 or 3.13.
@@ -63,6 +63,8 @@ wheel: $(READY)
 
 docs: $(READY)
 	@$(VENV)/bin/python -m curio_ray.config.reference > docs/reference/configuration.md
+	@$(VENV)/bin/typer curio_ray.commands.main utils docs --name curio --title Commands \
+	    --output docs/reference/commands.md
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

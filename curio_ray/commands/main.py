@@ -22,6 +22,7 @@ from curio_ray.errors import CurioError
 
 app = typer.Typer(
     help="Train language models to get to know the person they talk with.",
+    epilog="Exit codes: 0 done, 2 an error that says what to write instead, 130 stopped by Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
