@@ -40,8 +40,7 @@ from curio_ray.config import RunConfig, load_config
 from curio_ray.placement.reservation import reserve
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.local import Replicas
-from curio_ray.rollout.placed_runners import PlacedRunners
-from curio_ray.rollout.runner_pool import RunnerPool
+from curio_ray.rollout.runner_pool import RunnerPool, make_runner_group
 from curio_ray.tasks.registry import make_task
 from curio_ray.training.algorithm import CurioConfig
 
@@ -73,9 +72,8 @@ class Runners:
         began = time.perf_counter()
         self.count = config.rollout.runners
         self._reservation = reserve(config)
-        self._group = PlacedRunners(
-            CurioConfig.from_run_config(config), self._reservation, tempfile.mkdtemp()
-        )
+        shell = CurioConfig.from_run_config(config)
+        self._group = make_runner_group(shell, shell.run, self._reservation, tempfile.mkdtemp())
         self._pool = RunnerPool(self._group, servers, 600, lambda: None)
         self._users = make_task(config.task, config.seed).users("train")
         self._server_pids = server_pids

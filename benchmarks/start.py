@@ -79,7 +79,7 @@ def one_after_the_other(config_file: Path) -> None:
     from curio_ray.weights.push import setup_weight_transfer
 
     with without_collections():
-        from curio_ray.rollout.placed_runners import PlacedRunners
+        from curio_ray.rollout.runner_pool import make_runner_group
         from curio_ray.training.algorithm import CurioConfig
 
     task = make_task(config.task, config.seed)
@@ -99,7 +99,7 @@ def one_after_the_other(config_file: Path) -> None:
     learner.wait_ready()
     laps.lap("learner")
     shell = CurioConfig.from_run_config(config)
-    group = PlacedRunners(shell, reservation, tempfile.gettempdir())
+    group = make_runner_group(shell, shell.run, reservation, tempfile.gettempdir())
     group.foreach_env_runner(lambda runner: runner.assert_healthy())
     laps.lap("runners")
     policy = config.roles.policy.server

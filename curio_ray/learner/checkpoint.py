@@ -7,85 +7,99 @@ number of ranks and any ZeRO stage. At the same ones the next step is bitwise th
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
+from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import CheckpointError
-from curio_ray.learner.optimizer_state import KINDS, local_pieces, set_steps, spread_weights
-from curio_ray.learner.shard_files import PieceReader, write_pieces
-
-if TYPE_CHECKING:
-    from curio_ray.learner.engine import LearnerEngine
+from curio_ray.private_api.deepspeed_private import KINDS, OptimizerShards
 
 STATE_FILE = "learner.json"
-COUNTERS = ("updates", "optimizer_steps", "skipped_in_a_row")
 
 
-def save_state(engine: LearnerEngine, folder: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class RankState:
+    """What of one rank is written to disk and read from it, and which rank that is."""
+
+    shards: OptimizerShards
+    config: LearnerConfig
+    rank: int
+    ranks: int
+    seed: int
+
+    @property
+    def adapters(self) -> dict[str, Any] | None:
+        """What decides which parameters are trained, and how the adapters' product is scaled."""
+        lora = self.config.lora
+        return None if lora is None else lora.model_dump(mode="json", exclude={"dropout"})
+
+
+def save_state(state: RankState, counters: Mapping[str, int], folder: Path) -> None:
     """Write everything that the next step depends on. A collective.
 
     A model that adapters were put into is not written: it is the start policy.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # at stage 0 every rank holds everything
-    writers = engine.ranks if engine.config.zero_stage else 1
-    if engine.rank < writers:
-        pieces = list(local_pieces(engine))
+    writers = state.ranks if state.config.zero_stage else 1
+    if state.rank < writers:
+        shards = list(state.shards)
         for kind in KINDS:
-            parts = ((piece.name, piece.start, piece.tensors[kind]) for piece in pieces)
-            write_pieces(folder, kind, engine.rank, parts)
-    torch.save(_random_states(), _random_file(folder, engine.rank))
-    if engine.rank == 0:
-        state = {"writers": writers, "lora": _adapters(engine)}
-        state |= {name: getattr(engine, name) for name in COUNTERS}
-        (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
+            parts = ((shard.name, shard.start, shard.tensors[kind]) for shard in shards)
+            _write_shards(folder, kind, state.rank, parts)
+    torch.save(_random_states(), _random_file(folder, state.rank))
+    if state.rank == 0:
+        values = {"writers": writers, "lora": state.adapters, **counters}
+        (folder / STATE_FILE).write_text(json.dumps(values, indent=2))
     torch.distributed.barrier()
 
 
-def load_state(engine: LearnerEngine, folder: Path) -> None:
+def load_state(state: RankState, folder: Path) -> dict[str, int]:
     """Take up what `save_state` wrote, at whatever number of ranks and ZeRO stage. A collective.
+
+    Returns:
+        The counters that were saved.
 
     Raises:
         CheckpointError: the state is missing, incomplete, or of a learner that trained other
             parameters.
     """
-    state = _read_counters(folder)
-    if state["lora"] != _adapters(engine):
+    saved = _read_values(folder)
+    writers, adapters = saved.pop("writers"), saved.pop("lora")
+    if adapters != state.adapters:
         raise CheckpointError(
-            f"{folder} was saved with learner.lora: {json.dumps(state['lora'])}, not "
-            f"{json.dumps(_adapters(engine))}; write the former to resume from it"
+            f"{folder} was saved with learner.lora: {json.dumps(adapters)}, not "
+            f"{json.dumps(state.adapters)}; write the former to resume from it"
         )
-    pieces = list(local_pieces(engine))
+    shards = list(state.shards)
     for kind in KINDS:
-        with PieceReader(folder, kind, state["writers"]) as reader:
-            for piece in pieces:
-                reader.read_into(piece.name, piece.start, piece.tensors[kind])
-    set_steps(engine, state["optimizer_steps"])
-    spread_weights(engine)
-    _restore_random_states(engine, folder)
-    for name in COUNTERS:
-        setattr(engine, name, state[name])
+        with _ShardReader(folder, kind, writers) as reader:
+            for shard in shards:
+                reader.read_into(shard.name, shard.start, shard.tensors[kind])
+    state.shards.set_steps(saved["optimizer_steps"])
+    state.shards.spread_weights()
+    _restore_random_states(state, folder)
+    return saved
 
 
-def _read_counters(folder: Path) -> dict[str, Any]:
+def _read_values(folder: Path) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = json.loads((folder / STATE_FILE).read_text())
+        values: dict[str, Any] = json.loads((folder / STATE_FILE).read_text())
     except OSError as error:
         raise CheckpointError(
             f"{folder}: holds no learner state ({error.strerror}); "
             "name a folder that a learner saved"
         ) from error
-    return state
-
-
-def _adapters(engine: LearnerEngine) -> dict[str, Any] | None:
-    """What decides which parameters are trained, and what the adapters' product is scaled by."""
-    lora = engine.config.lora
-    return None if lora is None else lora.model_dump(mode="json", exclude={"dropout"})
+    return values
 
 
 def _random_file(folder: Path, rank: int) -> Path:
@@ -100,14 +114,88 @@ def _random_states() -> dict[str, Any]:
     }
 
 
-def _restore_random_states(engine: LearnerEngine, folder: Path) -> None:
-    file = _random_file(folder, engine.rank)
+def _restore_random_states(state: RankState, folder: Path) -> None:
+    file = _random_file(folder, state.rank)
     if not file.exists():
         # A rank that was not there before. Nothing but the adapters' dropout draws.
-        torch.manual_seed(np.random.SeedSequence([engine.seed, engine.rank]).generate_state(1)[0])
+        torch.manual_seed(np.random.SeedSequence([state.seed, state.rank]).generate_state(1)[0])
         return
     states = torch.load(file, weights_only=False, map_location="cpu")
     torch.set_rng_state(states["torch"])
     np.random.set_state(states["numpy"])
     if states["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
+
+
+def _write_shards(
+    folder: Path, kind: str, rank: int, shards: Iterable[tuple[str, int, torch.Tensor]]
+) -> None:
+    """Write the (name, start, elements) that one rank holds of one kind."""
+    tensors, starts = {}, {}
+    for name, start, elements in shards:
+        if len(elements):
+            # A copy, since safetensors refuses tensors that lie in one another's storage.
+            tensors[name] = elements.detach().to("cpu", copy=True)
+            starts[name] = str(start)
+    save_file(tensors, _shard_file(folder, kind, rank), metadata=starts)
+
+
+class _ShardReader:
+    """All shards of one kind that the first `ranks` ranks wrote. A context manager.
+
+    Raises:
+        CheckpointError: a rank's file is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, kind: str, ranks: int) -> None:
+        self._folder = folder
+        self._paths = [_shard_file(folder, kind, rank) for rank in range(ranks)]
+        self._files = ExitStack()
+        self._shards: dict[str, list[tuple[int, int, Any]]] = {}
+
+    def __enter__(self) -> _ShardReader:
+        for path in self._paths:
+            try:
+                file = self._files.enter_context(safe_open(path, framework="pt"))
+            except (OSError, SafetensorError) as error:
+                raise CheckpointError(
+                    f"{path}: this part of the learner state cannot be read ({error}); "
+                    "name a whole checkpoint"
+                ) from error
+            for name, start in (file.metadata() or {}).items():
+                shard = file.get_slice(name)
+                (length,) = shard.get_shape()
+                self._shards.setdefault(name, []).append((int(start), length, shard))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shards.clear()
+        self._files.close()
+
+    def read_into(self, name: str, start: int, elements: torch.Tensor) -> None:
+        """Fill a flat tensor with the elements of `name` from `start` on.
+
+        Raises:
+            CheckpointError: some of them are in no file.
+        """
+        wanted, filled = len(elements), 0
+        for low, high, shard, shard_start in self._overlaps(name, start, start + wanted):
+            elements[low - start : high - start].copy_(
+                shard[low - shard_start : high - shard_start]
+            )
+            filled += high - low
+        if filled != wanted:
+            raise CheckpointError(
+                f"{self._folder}: the learner state holds {filled} of {wanted} elements of {name}; "
+                "name a whole checkpoint of the same model"
+            )
+
+    def _overlaps(self, name: str, start: int, end: int) -> Iterator[tuple[int, int, Any, int]]:
+        for shard_start, length, shard in self._shards.get(name, []):
+            low, high = max(start, shard_start), min(end, shard_start + length)
+            if low < high:
+                yield low, high, shard, shard_start
+
+
+def _shard_file(folder: Path, kind: str, rank: int) -> Path:
+    return folder / f"{kind}-rank-{rank}.safetensors"

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from curio_ray.config.learner import LearnerConfig
+from curio_ray.private_api.deepspeed_private import leave_out_inference_operators
 
 REDUCE_BUCKET_ELEMENTS = 2**25
 
@@ -48,8 +49,7 @@ def join_process_group(
         MASTER_ADDR=address,
         MASTER_PORT=str(port),
     )
-    # Its compilation takes most of a minute, and only inference uses it.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    leave_out_inference_operators()
     deepspeed.init_distributed(
         backend, auto_mpi_discovery=False, verbose=False, timeout=timedelta(seconds=deadline_s)
     )

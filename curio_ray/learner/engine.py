@@ -13,7 +13,7 @@ import torch.distributed
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
 from curio_ray.learner import losses
-from curio_ray.learner.checkpoint import load_state, save_state
+from curio_ray.learner.checkpoint import RankState, load_state, save_state
 from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.lora import adapters_off
 from curio_ray.learner.metrics import MetricSums
@@ -33,8 +33,10 @@ from curio_ray.learner.packing import (
 )
 from curio_ray.learner.policy_weights import PolicyWeights
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence, check_finite
+from curio_ray.private_api.deepspeed_private import OptimizerShards
 
 MAX_SKIPPED_IN_A_ROW = 5
+COUNTERS = ("updates", "optimizer_steps", "skipped_in_a_row")
 
 
 class LearnerEngine:
@@ -75,6 +77,8 @@ class LearnerEngine:
             config=deepspeed_config(config),
             dist_init_required=False,
         )
+        shards = OptimizerShards(self.deepspeed, self.optimizer, config.zero_stage, self.rank)
+        self._rank_state = RankState(shards, config, self.rank, self.ranks, seed)
         self._weights = PolicyWeights(self.language_model, config.zero_stage)
 
     def score(self, sequences: Sequence[TrainingSequence]) -> dict[int, SequenceScore]:
@@ -133,7 +137,8 @@ class LearnerEngine:
 
     def save(self, folder: Path) -> None:
         """Write the whole training state into `folder`, each rank its part."""
-        save_state(self, folder)
+        counters = {name: getattr(self, name) for name in COUNTERS}
+        save_state(self._rank_state, counters, folder)
 
     def load(self, folder: Path) -> None:
         """Take up the training state of `folder`; the next steps equal those after the save.
@@ -141,7 +146,8 @@ class LearnerEngine:
         Raises:
             CheckpointError: the folder was written by a learner of another shape.
         """
-        load_state(self, folder)
+        for name, value in load_state(self._rank_state, folder).items():
+            setattr(self, name, value)
 
     def export_policy(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder, with its tokenizer."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from curio_ray.learner.lora import ServedWeight, served_weights
+from curio_ray.private_api.deepspeed_private import element_count
 
 GROUP_ELEMENTS = 2**27
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf", "*.index.json", "config.json")
@@ -56,7 +57,7 @@ def _groups(language_model: Any) -> Iterator[list[ServedWeight]]:
     group: list[ServedWeight] = []
     elements = 0
     for weight in served_weights(language_model):
-        size = sum(getattr(each, "ds_numel", each.numel()) for each in weight.parameters)
+        size = sum(element_count(each) for each in weight.parameters)
         if group and elements + size > GROUP_ELEMENTS:
             yield group
             group, elements = [], 0

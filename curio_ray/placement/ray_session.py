@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
 from curio_ray.config import RunConfig
 from curio_ray.errors import PreflightError
+from curio_ray.private_api.ray_private import submitted_job
 
 _ANSWER_DEADLINE_S = 10
 
@@ -76,7 +74,4 @@ def connect_to_ray(config: RunConfig) -> RaySession:
 
 def _session(context: Any) -> RaySession:
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
-    # Ray tells a submitted command its job's id in the variable that configures its driver
-    job = json.loads(os.environ.get(RAY_JOB_CONFIG_JSON_ENV_VAR, "{}"))
-    identity = job.get("metadata", {}).get("job_submission_id")
-    return RaySession(Path(context.address_info["session_dir"]), dashboard, identity)
+    return RaySession(Path(context.address_info["session_dir"]), dashboard, submitted_job())

@@ -15,7 +15,6 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from curio_ray.config import RunConfig
 from curio_ray.errors import DeadlineError, PreflightError
-from curio_ray.placement.autoscaler import AutoscalerReport, read_autoscaler
 from curio_ray.placement.layout import (
     Bundle,
     Group,
@@ -26,6 +25,7 @@ from curio_ray.placement.layout import (
     trial_index,
 )
 from curio_ray.placement.nodes import Node, advise, list_bundles, unplaced_groups
+from curio_ray.private_api.ray_private import AutoscalerReport, read_autoscaler
 
 logger = logging.getLogger(__name__)
 

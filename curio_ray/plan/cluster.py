@@ -23,13 +23,13 @@ def read_cluster(address: str) -> list[Node]:
         PreflightError: no cluster answers at the address.
     """
     import ray
-    from ray._private.state import available_resources_per_node
 
     from curio_ray.placement.ray_session import join_ray
+    from curio_ray.private_api.ray_private import free_resources
 
     join_ray(address, "--address")
     try:
-        free = available_resources_per_node()
+        free = free_resources()
         alive = [node for node in ray.nodes() if node["Alive"]]
         return [
             Node.of(node["NodeName"], free.get(node["NodeID"], {}), node["Labels"])

@@ -8,17 +8,40 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ray
-from ray.rllib.env.env_runner_group import EnvRunnerGroup
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.env.env_runner import EnvRunner
 
 from curio_ray.errors import RolloutError
+from curio_ray.placement.reservation import Reservation
+from curio_ray.private_api.rllib_private import OwnEnvRunnerGroup
 from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
 from curio_ray.rollout.local import Replicas
+from curio_ray.rollout.runner import DialogueRunner
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
+
+# Declared here, in the driver, and not inherited: a runner's own process does without RLlib.
+EnvRunner.register(DialogueRunner)
+
+
+def make_runner_group(
+    config: AlgorithmConfig, run: dict[str, Any], reservation: Reservation, logdir: str
+) -> OwnEnvRunnerGroup:
+    """RLlib's group of the dialogue runners of a run, each in the place reserved for it.
+
+    `run` is the run's config as plain values: RLlib's config would make a runner import RLlib.
+    """
+
+    def make_runner(resources: dict[str, Any], number: int) -> Any:
+        place = reservation.runner(number - 1)
+        return ray.remote(**resources)(DialogueRunner).options(**place).remote(run, number)
+
+    return OwnEnvRunnerGroup(config, make_runner, logdir)
 
 
 @dataclass(slots=True)
@@ -43,7 +66,7 @@ class RunnerPool:
 
     def __init__(
         self,
-        group: EnvRunnerGroup,
+        group: OwnEnvRunnerGroup,
         replicas: Replicas,
         recovery_deadline_s: float,
         check_servers: Callable[[], None],
@@ -134,10 +157,7 @@ class RunnerPool:
         for runner, share in list(working.items()):
             if runner in healthy and time.monotonic() > share.deadline:
                 logger.warning("dialogue runner %d passed its deadline and is restarted", runner)
-                manager = self._group._worker_manager
-                ray.kill(manager.actors()[runner], no_restart=False)
-                # So that nothing is handed to it before it has answered a probe.
-                manager.set_actor_state(runner, healthy=False)
+                self._group.restart(runner)
                 healthy.discard(runner)
             if runner not in healthy:
                 logger.warning("dialogue runner %d died; its share is held again", runner)

@@ -8,14 +8,10 @@ travel through its state synchronisation: the trainer pushes them to the model s
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.utils.checkpoints import Checkpointable
@@ -23,23 +19,22 @@ from ray.tune import PlacementGroupFactory
 
 from curio_ray.config import RunConfig, load_config, parse_config
 from curio_ray.placement.layout import RUNNER_CPUS, trial_places
+from curio_ray.private_api.rllib_private import HomelessAlgorithm, OwnStateConfig
 from curio_ray.roles.roles import RoleFormats
-from curio_ray.rollout.placed_runners import PlacedRunners
 from curio_ray.rollout.runner import DialogueRunner
-from curio_ray.rollout.runner_pool import RunnerPool
+from curio_ray.rollout.runner_pool import RunnerPool, make_runner_group
 from curio_ray.run_folder import RunFolder
 from curio_ray.run_folder.checkpoints import TRAINER_FOLDER
 from curio_ray.tasks.base import Split
 from curio_ray.training.trainer import Iteration, StartedRun, Trainer, start_run
 
 
-class CurioConfig(AlgorithmConfig):
+class CurioConfig(OwnStateConfig):
     """A `RunConfig` in the form that RLlib and Ray Tune take. `run` holds it as plain values."""
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class or Curio)
         self.run: dict[str, Any] = {}
-        self._dont_auto_sync_env_runner_states = True
 
     @classmethod
     def from_yaml(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
@@ -134,7 +129,7 @@ class TrainerCheckpoint(Checkpointable):
         return (), {}
 
 
-class Curio(Algorithm):
+class Curio(HomelessAlgorithm):
     """CURIO as an RLlib algorithm.
 
     Args:
@@ -181,7 +176,9 @@ class Curio(Algorithm):
             # Runners build these as well, but their errors would not arrive here.
             RoleFormats(run.roles, run.servers, self.trainer.task)
             super().setup(config)
-            self.env_runner_group = PlacedRunners(config, self._reservation, self.logdir)
+            self.env_runner_group = make_runner_group(
+                config, config.run, self._reservation, self.logdir
+            )
             self.trainer.wait_ready()
         except BaseException:
             self.cleanup()
@@ -220,7 +217,7 @@ class Curio(Algorithm):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue the count of iterations."""
-        self._iteration = state["training_iteration"]
+        self.continue_from(state["training_iteration"])
 
     def get_checkpointable_components(self) -> list[tuple[str, Checkpointable]]:
         """The trainer is all there is to keep."""
@@ -238,14 +235,6 @@ class Curio(Algorithm):
             self.trainer.shutdown()
         finally:
             if getattr(self, "env_runner_group", None) is not None:
-                self.env_runner_group._worker_manager.clear()
+                self.env_runner_group.end()
             self._reservation.release()
-            shutil.rmtree(self._own_logdir, ignore_errors=True)
-
-    def _setup_logdir(self) -> None:
-        # Outside Ray Tune, RLlib would leave an empty folder in the home directory for each run.
-        self._own_logdir = tempfile.mkdtemp(prefix="curio-")
-        if self._storage:
-            super()._setup_logdir()
-        else:
-            self._logdir = self._own_logdir
+            self.remove_own_logdir()

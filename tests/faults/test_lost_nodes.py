@@ -164,7 +164,7 @@ def tell(algorithm: Curio, nodes: TwoNodes, story: Story, folder: Path) -> None:
     for name, actors in trainer.servers.handles().items():
         story.nodes[name] = [node_of(actor) for actor in actors]
     story.nodes["learner"] = [node_of(rank) for rank in trainer.learner.ranks]
-    runners = algorithm.env_runner_group._worker_manager.actors().values()
+    runners = algorithm.env_runner_group.actors().values()
     story.nodes["runners"] = [node_of(runner) for runner in runners]
     story.stores = {node["ObjectStoreSocketName"] for node in ray.nodes() if node["Alive"]}
     story.first_answers = [ask(actor) for actor in trainer.servers.replicas("policy")]

@@ -66,7 +66,7 @@ def without_a_replica(algorithm: Curio) -> Seen:
 @pytest.fixture(scope="module")
 def with_a_stuck_runner(algorithm: Curio, without_a_replica: Seen) -> Seen:
     """The iteration after that, in which one runner does not move."""
-    runner = algorithm.env_runner_group._worker_manager.actors()[1]
+    runner = algorithm.env_runner_group.actors()[1]
     os.kill(ray.get(runner.__ray_call__.remote(lambda runner: os.getpid())), signal.SIGSTOP)
     return train(algorithm)
 

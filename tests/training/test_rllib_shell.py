@@ -31,7 +31,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     algorithm = make_config().build_algo()
     try:
         results = [algorithm.train()]
-        for runner in algorithm.env_runner_group._worker_manager.actors().values():
+        for runner in algorithm.env_runner_group.actors().values():
             ray.kill(runner, no_restart=False)
         results.append(algorithm.train())
         restarts = algorithm.runners.restarts

@@ -1,14 +1,17 @@
-"""What Ray's autoscaler says of placement groups that wait for nodes."""
+"""Ray's private names: what its autoscaler says, what a node has free, which job this is."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import ray
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+from ray._private.state import available_resources_per_node
 from ray._raylet import (  # type: ignore[attr-defined]
     GCS_AUTOSCALER_STATE_NAMESPACE,
     GCS_AUTOSCALER_V2_ENABLED_KEY,
@@ -16,6 +19,8 @@ from ray._raylet import (  # type: ignore[attr-defined]
 )
 from ray.autoscaler._private.util import format_readonly_node_type
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
+
+READ_FROM = "2.60.0"
 
 _DEADLINE_S = 30
 _UNMANAGED = format_readonly_node_type("")
@@ -88,3 +93,18 @@ def _older_one_adds(client: GcsClient) -> bool:
         return False
     types = [*report.get("active_nodes", {}), *(report.get("idle_nodes") or {})]
     return any(not each.startswith(_UNMANAGED) for each in types)
+
+
+def free_resources() -> dict[str, dict[str, float]]:
+    """What each node of the cluster that this process has joined has free, by the node's id."""
+    return dict(available_resources_per_node())
+
+
+def submitted_job() -> str | None:
+    """The id by which `ray job` knows this command, or None where it was not submitted.
+
+    Ray tells it in the variable that configures a submitted command's driver.
+    """
+    job = json.loads(os.environ.get(RAY_JOB_CONFIG_JSON_ENV_VAR, "{}"))
+    identity: str | None = job.get("metadata", {}).get("job_submission_id")
+    return identity
