@@ -67,7 +67,7 @@ class ComparedCurio(Curio):
         last = self.last_iteration
         self._folder.record(last.number, last.metrics, last.dialogues)
         if self.config.run_config.training.saves_after(last.number):
-            self.save_checkpoint(self._folder)
+            self.save_into(self._folder)
 
     def _figures(self, split: Split) -> dict[str, Any]:
         metrics = self.measure(self.config.run_config.evaluation.users, split)

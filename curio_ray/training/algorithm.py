@@ -202,7 +202,7 @@ class Curio(HomelessAlgorithm):
         """The figures of the present policy with the users of a split."""
         return self.trainer.measure(self.runners, users, split)
 
-    def save_checkpoint(self, run: RunFolder) -> None:
+    def save_into(self, run: RunFolder) -> None:
         """Write a whole checkpoint into the run's folder."""
         with run.checkpoint(self.trainer.iteration) as folder:
             self.save_to_path(str(folder.absolute()))

@@ -85,14 +85,14 @@ def _run(
         before["seconds_to_first_dialogue"] = first - started_at
         run.write_metrics(0, before)
         if stop.requested:
-            algorithm.save_checkpoint(run)
+            algorithm.save_into(run)
             return None
     while algorithm.trainer.iteration < config.training.iterations:
         algorithm.train()
         _log(algorithm, run, progress)
         stopping = stop.requested
         if stopping or config.training.saves_after(algorithm.trainer.iteration):
-            algorithm.save_checkpoint(run)
+            algorithm.save_into(run)
         if stopping:
             return None
     after = _evaluate(algorithm, config, run, progress, "after training")
