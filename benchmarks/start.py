@@ -76,7 +76,7 @@ def one_after_the_other(config_file: Path) -> None:
     from curio_ray.rollout.runner_pool import RunnerPool
     from curio_ray.serving.launch import start_servers
     from curio_ray.tasks.registry import make_task
-    from curio_ray.weights.push import setup_weight_transfer
+    from curio_ray.weights.sync import make_weight_sync
 
     with without_collections():
         from curio_ray.rollout.runner_pool import make_runner_group
@@ -103,7 +103,7 @@ def one_after_the_other(config_file: Path) -> None:
     group.foreach_env_runner(lambda runner: runner.assert_healthy())
     laps.lap("runners")
     policy = config.roles.policy.server
-    setup_weight_transfer(learner, started[policy], policy, config.weights)
+    make_weight_sync(config, learner).connect(started[policy].named_replicas(policy))
     handles = {name: servers.replicas(name) for name, servers in started.items()}
     pool = RunnerPool(group, handles, config.cluster.recovery_deadline_s, lambda: None)
     held = collect_evaluation(pool, task, config, USERS, config.seed)

@@ -34,7 +34,7 @@ from curio_ray.serving import launch
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.serving.server import ModelServer
 from curio_ray.weights.arrays import WeightBucket, as_tensors
-from curio_ray.weights.push import push_weights, setup_weight_transfer
+from curio_ray.weights.sync import make_weight_sync
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PHASES = ("collect", "score", "credit", "learn", "weights")
@@ -84,7 +84,8 @@ class Pair:
         self.learner.start()
         self.servers.wait_ready()
         self.learner.wait_ready()
-        setup_weight_transfer(self.learner, self.servers, self.name, self.config.weights)
+        self.sync = make_weight_sync(self.config, self.learner)
+        self.sync.connect(self.servers.named_replicas(self.name))
         [self.server] = self.servers.replicas(self.name)
         [self.rank] = self.learner.ranks
         self.names: list[str] = ray.get(self.rank.names.remote())
@@ -99,9 +100,7 @@ class Pair:
     def ours(self) -> float:
         """Seconds of an update as the trainer does it."""
         began = time.perf_counter()
-        phases = push_weights(
-            self.learner, self.servers, self.name, self.version, self.config.weights
-        )
+        phases = self.sync.push(self.servers.named_replicas(self.name), self.version)
         seconds = time.perf_counter() - began
         self.phases.append(phases)
         return seconds

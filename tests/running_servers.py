@@ -18,9 +18,9 @@ from curio_ray.model_paths import locate_model
 from curio_ray.serving.client import ServerClient
 from curio_ray.serving.launch import ServerSet, start_servers
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
-from curio_ray.weights.sender import make_sender
+from curio_ray.weights.sync import WeightSender, make_weight_sync
 
-POCKET_CONFIG = Path(__file__).parents[2] / "configs" / "pocket.yaml"
+POCKET_CONFIG = Path(__file__).parents[1] / "configs" / "pocket.yaml"
 
 
 @dataclass
@@ -62,11 +62,26 @@ class LearnerOfOneModel:
 
     model: PreTrainedModel
 
-    def setup_weight_transfer(self, backend: str, info: dict[str, Any]) -> None:
-        self.sender = make_sender(backend, info=info)
+    def make_weight_senders(self, make: Callable[[int], WeightSender]) -> None:
+        self.sender = make(0)
 
-    def send_weights(self, version: int) -> dict[str, Any]:
+    def send_weights(self, version: int) -> list[Any]:
         return self.sender.send(self.model.named_parameters(), version)
+
+
+@dataclass
+class Pusher:
+    """Pushes a learner's weights to every replica of the policy's server."""
+
+    running: Running
+    learner: LearnerOfOneModel
+
+    def __post_init__(self) -> None:
+        self._sync = make_weight_sync(self.running.config, self.learner)
+        self._sync.connect(self.running.servers.named_replicas("policy"))
+
+    def push(self, version: int) -> dict[str, float]:
+        return self._sync.push(self.running.servers.named_replicas("policy"), version)
 
 
 @pytest.fixture(scope="module")

@@ -194,16 +194,3 @@ class RunConfig(Section):
                     "whole GPUs"
                 )
         return self
-
-    @model_validator(mode="after")
-    def _gpus_where_needed(self) -> RunConfig:
-        policy = self.servers[self.roles.policy.server]
-        if self.weights.backend != "shared_memory" and not (
-            policy.gpus and self.learner.gpus_per_rank
-        ):
-            raise ValueError(
-                f"weights.backend: {self.weights.backend} needs GPUs on both sides; set "
-                f"servers.{self.roles.policy.server}.gpus and learner.gpus_per_rank, "
-                "or write shared_memory"
-            )
-        return self

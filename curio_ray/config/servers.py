@@ -137,8 +137,8 @@ class RolesConfig(Section):
 class WeightTransferConfig(Section):
     """How new policy weights travel from the learner to the policy's servers."""
 
-    backend: Literal["shared_memory", "nccl", "ipc"] = "shared_memory"
+    backend: str = "shared_memory"
     """shared_memory: through Ray's object store, which processes of a node share and which copies
-    between nodes. nccl or ipc between GPUs."""
+    between nodes. nccl or ipc between GPUs. Or a class of your own as module:Class."""
     deadline_s: Seconds = 120
     """Seconds within which a transfer must be over."""

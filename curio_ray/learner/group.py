@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayError
 
-from curio_ray.actor_calls import wait_for_ranks
+from curio_ray.actor_calls import ActorKind
 from curio_ray.config.run import RunConfig
 from curio_ray.errors import LearnerError
 from curio_ray.heavy_imports import when_idle, without_collections
@@ -26,9 +26,14 @@ from curio_ray.placement.reservation import Reservation
 
 if TYPE_CHECKING:
     from curio_ray.learner.engine import LearnerEngine
-    from curio_ray.weights.sender import WeightSender
+    from curio_ray.weights.sync import WeightSender
 
 CLOSE_DEADLINE_S = 5.0
+RANKS = ActorKind(
+    LearnerError,
+    LearnerError,
+    "go on from the last checkpoint with curio train --resume RUN",
+)
 
 
 class LearnerRank:
@@ -101,18 +106,16 @@ class LearnerRank:
         """One update; every rank returns the same metrics."""
         return self._started_engine.update(sequences)
 
-    def setup_weight_transfer(self, backend: str, info: dict[str, Any]) -> None:
+    def make_weight_sender(self, make: Callable[[int], WeightSender]) -> None:
         """Make this rank's sender, in place of the one before."""
-        from curio_ray.weights.sender import make_sender
-
         if self._sender is not None:
             self._sender.close()
-        self._sender = make_sender(backend, rank=self._rank, info=info)
+        self._sender = make(self._rank)
 
-    def send_weights(self, version: int) -> dict[str, Any]:
-        """Send the policy's weights in the server's type; what the servers need to load them."""
+    def send_weights(self, version: int) -> list[Any]:
+        """Send the policy's weights in the server's type; what is left for replicas to fetch."""
         if self._sender is None:
-            raise RuntimeError("setup_weight_transfer must be called before send_weights")
+            raise RuntimeError("make_weight_sender must be called before send_weights")
         server = self._config.servers[self._config.roles.policy.server]
         tensors = self._started_engine.named_policy_tensors(server.dtype)
         return self._sender.send(tensors, version)
@@ -145,8 +148,8 @@ class LearnerGroup:
     """The ranks of a learner.
 
     Any failed or late call ends every rank, since the others would wait for it in a collective.
-    `start`, `wait_ready` and `load` then bring the group back from a checkpoint; weight transfer
-    must be set up again.
+    `start`, `wait_ready` and `load` then bring the group back from a checkpoint; the weight
+    sync must be connected again.
 
     Raises:
         ConfigError: there is no such model.
@@ -218,23 +221,23 @@ class LearnerGroup:
         metrics: dict[str, float] = self._call("update", ray.put(list(sequences)))[0]
         return metrics
 
-    def setup_weight_transfer(self, backend: str, info: dict[str, Any]) -> None:
-        """Make every rank's weight sender.
+    def make_weight_senders(self, make: Callable[[int], WeightSender]) -> None:
+        """Let every rank make its weight sender, given the rank, in place of the one before.
 
         Raises:
             DeadlineError: a rank took longer than `weights.deadline_s`.
             LearnerError: a rank died or failed.
         """
-        self._call_for_weights("setup_weight_transfer", backend, info)
+        self._call_for_weights("make_weight_sender", make)
 
-    def send_weights(self, version: int) -> dict[str, Any]:
-        """Send the policy's weights; returns what the servers need to load them.
+    def send_weights(self, version: int) -> list[Any]:
+        """Send the policy's weights; returns what is left for the replicas to fetch.
 
         Raises:
             DeadlineError: a rank took longer than `weights.deadline_s`.
             LearnerError: a rank died or failed.
         """
-        sent: dict[str, Any] = self._call_for_weights("send_weights", version)[0]
+        sent: list[Any] = self._call_for_weights("send_weights", version)[0]
         return sent
 
     def save(self, folder: str | Path) -> None:
@@ -279,7 +282,8 @@ class LearnerGroup:
         self, calls: Sequence[ray.ObjectRef], method: str, field: str, deadline_s: float
     ) -> list[Any]:
         try:
-            return wait_for_ranks(calls, method, field, deadline_s)
+            named = {f"learner rank {rank}": call for rank, call in enumerate(calls)}
+            return list(RANKS.wait(named, method, field, deadline_s).values())
         except BaseException:
             self._kill()
             raise

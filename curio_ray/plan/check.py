@@ -15,6 +15,7 @@ from curio_ray.plan.memory import GIB, MemoryPart
 from curio_ray.plan.models import Model, Source
 from curio_ray.plan.plan import ROLES, Plan
 from curio_ray.plan.reader_checks import evaluation_problems, too_long, user_model_problems
+from curio_ray.weights.sync import weight_sync_class
 
 _NAMED_PARTS = 3
 
@@ -36,6 +37,7 @@ def check_plan(plan: Plan, machine: Machine) -> None:
         *user_model_problems(plan, "roles.user_model", user_model, user_model.others),
         *evaluation_problems(plan),
         *adapter_problems(plan.config.learner.lora, plan.models[plan.config.roles.policy.server]),
+        *_weight_problems(plan),
     ]
     if plan.config.cluster.address is None:
         problems += [
@@ -113,6 +115,13 @@ def _cache_problems(plan: Plan) -> Iterator[str]:
                 f"{server.max_model_len} takes {one:.3g} GiB; write {one * 1.1:.2g} or more "
                 f"instead of {server.kv_cache_gib:g}"
             )
+
+
+def _weight_problems(plan: Plan) -> Iterator[str]:
+    try:
+        weight_sync_class(plan.config)
+    except ConfigError as error:
+        yield str(error)
 
 
 def _cpu_problems(plan: Plan, machine: Machine) -> Iterator[str]:

@@ -13,7 +13,8 @@ from typing import Any, cast
 import msgspec
 from ray.exceptions import RayError, RayTaskError
 
-from curio_ray.errors import DeadlineError, NotServingError, ReplicaLostError, ServerError
+from curio_ray.actor_calls import is_loss
+from curio_ray.errors import DeadlineError, ReplicaLostError, ServerError
 from curio_ray.serving.connection import (
     LONGEST_BYTES,
     Address,
@@ -229,13 +230,6 @@ class _Connection(asyncio.Protocol):
         """Close the connection."""
         self.ended = True
         self._transport.close()
-
-
-def is_loss(error: Exception) -> bool:
-    """Whether something failed since its replica is gone, or has not taken up service."""
-    if isinstance(error, RayTaskError):
-        return isinstance(error.cause, NotServingError)
-    return isinstance(error, (RayError, OSError))
 
 
 def _what_happened(error: Exception) -> str:

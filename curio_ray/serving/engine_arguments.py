@@ -9,11 +9,12 @@ from typing import Any
 from curio_ray.config.servers import ServerConfig
 from curio_ray.model_paths import locate_model
 from curio_ray.serving.requests import MAX_LABELS
+from curio_ray.weights.sync import WeightReceiver
 
 CPU_BATCH_TOKENS = 4096
 
 
-def set_process_environment(config: ServerConfig, transfer_backend: str | None = None) -> None:
+def set_process_environment(config: ServerConfig, receiver: WeightReceiver | None = None) -> None:
     """Set what torch and vLLM read when they are imported; call before either is.
 
     With more OpenMP threads than cores each operator waits at a barrier for a core. Without
@@ -27,16 +28,15 @@ def set_process_environment(config: ServerConfig, transfer_backend: str | None =
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
-    if transfer_backend == "ipc":
-        # IPC handles hold Python objects, which vLLM passes on to its own process only so.
-        os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
+    if receiver is not None:
+        os.environ.update(receiver.environment)
     if on_cpu:
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
 
 def engine_arguments(
-    config: ServerConfig, transfer_backend: str | None, seed: int
+    config: ServerConfig, receiver: WeightReceiver | None, seed: int
 ) -> dict[str, Any]:
     """Keyword arguments for vLLM's `EngineArgs` and `AsyncEngineArgs`."""
     arguments: dict[str, Any] = {
@@ -64,6 +64,6 @@ def engine_arguments(
         # generator cannot do: the engine would die.
         arguments["enable_chunked_prefill"] = False
         arguments["max_num_batched_tokens"] = max(config.max_model_len, CPU_BATCH_TOKENS)
-    if transfer_backend is not None:
-        arguments["weight_transfer_config"] = {"backend": transfer_backend}
+    if receiver is not None:
+        arguments |= receiver.engine_arguments
     return arguments

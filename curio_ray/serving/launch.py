@@ -18,6 +18,7 @@ from curio_ray.placement.reservation import Reservation
 from curio_ray.serving.client import ServerClient
 from curio_ray.serving.replicas import Replica, ReplicaWatch
 from curio_ray.serving.server import ModelServer
+from curio_ray.weights.sync import weight_sync_class
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,10 @@ class ServerSet:
     def replicas(self, server: str) -> list[Any]:
         """Actor handles of one server's replicas."""
         return [replica.actor for replica in self._replicas if replica.server == server]
+
+    def named_replicas(self, server: str) -> dict[str, Any]:
+        """Actor handles of one server's replicas, by the names that messages give them."""
+        return {each.name: each.actor for each in self._replicas if each.server == server}
 
     def handles(self) -> dict[str, list[Any]]:
         """Actor handles of all replicas, by server."""
@@ -113,14 +118,14 @@ class ServerSet:
             return ray.get(replica.ready, timeout=left)
         except GetTimeoutError as error:
             raise DeadlineError(
-                f"{replica} was not ready after {deadline_s:g} s; "
+                f"{replica.name} was not ready after {deadline_s:g} s; "
                 f"raise servers.{name}.start_deadline_s, or check that the cluster has the CPUs "
                 "and GPUs that it asks for"
             ) from error
         except RayTaskError as error:
             raise ServerError(str(error.cause)) from error
         except RayError as error:
-            raise ServerError(f"{replica} died while it started: {error}") from error
+            raise ServerError(f"{replica.name} died while it started: {error}") from error
 
 
 def start_servers(
@@ -139,12 +144,13 @@ def start_servers(
     replicas = []
     for name, server in config.servers.items():
         learns = learning and name == config.roles.policy.server
+        receiver = weight_sync_class(config).receiver(config) if learns else None
         for number in range(server.replicas):
             place = reservation.server(name, number) if reservation else {}
             actor = actor_class.options(**_resources(config, name), **place).remote(
                 name,
                 server,
-                config.weights.backend if learns else None,
+                receiver,
                 config.seed + number,
                 number,
                 config.output.name,

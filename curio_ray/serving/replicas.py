@@ -25,7 +25,9 @@ class Replica:
     actor: Any
     ready: Any
 
-    def __str__(self) -> str:
+    @property
+    def name(self) -> str:
+        """What messages call it."""
         return f"server '{self.server}' (replica {self.number})"
 
 
@@ -52,27 +54,27 @@ class ReplicaWatch:
         self._watched = [_Watched(each, each.actor.until_lost.remote()) for each in replicas]
         self.restarts = 0
 
-    def present(self, server: str) -> list[Any]:
-        """Actor handles of the server's replicas that are not lost."""
+    def alive(self, server: str) -> dict[str, Any]:
+        """Actor handles of the server's replicas that are not lost, by the replicas' names."""
         self._notice()
-        return [
-            each.replica.actor
+        return {
+            each.replica.name: each.replica.actor
             for each in self._watched
             if each.replica.server == server and each.back is None
-        ]
+        }
 
-    def mark_lost(self, actor: Any) -> None:
+    def mark_lost(self, name: str) -> None:
         """Take a replica for lost that a call could not reach."""
         for each in self._watched:
-            if each.replica.actor == actor and each.back is None:
+            if each.replica.name == name and each.back is None:
                 self._lose(each)
 
-    def check(self, renew: Callable[[str, Any], None]) -> None:
+    def check(self, renew: Callable[[Replica], None]) -> None:
         """Notice losses, and let replicas that are back serve again.
 
         Args:
-            renew: given the server's name and the actor of a replica that has loaded its model,
-                brings that to the present weights. May raise `ReplicaLostError`.
+            renew: given a replica that has loaded its model, brings it to the present weights.
+                May raise `ReplicaLostError`.
 
         Raises:
             DeadlineError: a lost replica is not back within the deadline.
@@ -86,9 +88,9 @@ class ReplicaWatch:
                 self._take_back(each, renew)
             if each.back is not None and time.monotonic() - each.lost_at > self._deadline_s:
                 raise DeadlineError(
-                    f"{each.replica} was lost and not back within {self._deadline_s:g} s; go on "
-                    "from the last checkpoint with --resume once the cluster has room for it, or "
-                    "raise cluster.recovery_deadline_s"
+                    f"{each.replica.name} was lost and not back within {self._deadline_s:g} s; go "
+                    "on from the last checkpoint with --resume once the cluster has room for it, "
+                    "or raise cluster.recovery_deadline_s"
                 )
 
     def _notice(self) -> None:
@@ -99,25 +101,25 @@ class ReplicaWatch:
                 self._lose(lives[life])
 
     def _lose(self, each: _Watched) -> None:
-        logger.warning("%s was lost; Ray starts it again where it finds room", each.replica)
+        logger.warning("%s was lost; Ray starts it again where it finds room", each.replica.name)
         each.lost_at = time.monotonic()
         each.back = _ready_again(each.replica.actor)
 
-    def _take_back(self, each: _Watched, renew: Callable[[str, Any], None]) -> None:
+    def _take_back(self, each: _Watched, renew: Callable[[Replica], None]) -> None:
         actor = each.replica.actor
         try:
             ray.get(each.back)
-            renew(each.replica.server, actor)
+            renew(each.replica)
             each.life = actor.until_lost.remote()
         except RayTaskError as error:
-            raise ServerError(f"{each.replica} was lost and: {error.cause}") from error
+            raise ServerError(f"{each.replica.name} was lost and: {error.cause}") from error
         except ReplicaLostError:
             each.back = _ready_again(actor)
             return
         except RayError as error:
-            raise ServerError(f"{each.replica} was lost for good: {error}") from error
+            raise ServerError(f"{each.replica.name} was lost for good: {error}") from error
         logger.warning(
-            "%s serves again after %.0f s", each.replica, time.monotonic() - each.lost_at
+            "%s serves again after %.0f s", each.replica.name, time.monotonic() - each.lost_at
         )
         each.back = None
         self.restarts += 1

@@ -20,6 +20,7 @@ from curio_ray.serving.engine import Engine, UpdateSeconds
 from curio_ray.serving.engine_arguments import engine_arguments, set_process_environment
 from curio_ray.serving.requests import GenerateRequest, GenerateResult, refusal
 from curio_ray.tracking.prometheus import Exporter
+from curio_ray.weights.sync import WeightReceiver
 
 if TYPE_CHECKING:
     from curio_ray.weights.arrays import WeightBucket
@@ -37,16 +38,16 @@ class ModelServer:
         self,
         name: str,
         config: ServerConfig,
-        transfer_backend: str | None = None,
+        receiver: WeightReceiver | None = None,
         seed: int = 0,
         replica: int = 0,
         run: str = "",
     ) -> None:
-        set_process_environment(config, transfer_backend)
+        set_process_environment(config, receiver)
         self.name = name
         self.config = config
         self.replica = replica
-        self._transfer_backend = transfer_backend
+        self._receiver = receiver
         self._seed = seed
         self._started_engine: Engine | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -80,7 +81,7 @@ class ModelServer:
 
     async def _start(self) -> None:
         try:
-            arguments = engine_arguments(self.config, self._transfer_backend, self._seed)
+            arguments = engine_arguments(self.config, self._receiver, self._seed)
             engine = _make_engine(self.name, self.config, arguments)
             async with AsyncExitStack() as on_failure:
                 on_failure.push_async_callback(engine.shutdown)
@@ -92,7 +93,7 @@ class ModelServer:
                 f"{self.config.model}: {error}"
             ) from error
         self._started_engine = engine
-        if not self._was_lost or self._transfer_backend is None:
+        if not self._was_lost or self._receiver is None:
             self._serving.set()
         self._start_seconds = time.perf_counter() - self._created
 
@@ -102,7 +103,7 @@ class ModelServer:
         Where weights change it may have missed some: it does not serve before their next update.
         """
         self._was_lost = True
-        if self._transfer_backend is not None:
+        if self._receiver is not None:
             self._serving.clear()
             self._listener.disconnect()
         return await self.ready()

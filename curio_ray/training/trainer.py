@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,10 +34,10 @@ from curio_ray.rollout.batches import Runners, TrainingBatches
 from curio_ray.rollout.clock import collection_parts
 from curio_ray.run_folder.checkpoints import POLICY_FOLDER
 from curio_ray.serving.launch import ServerSet, start_servers
+from curio_ray.serving.replicas import Replica
 from curio_ray.tasks.base import Split
 from curio_ray.tasks.registry import make_task
-from curio_ray.weights.plugin import SHARED_MEMORY
-from curio_ray.weights.push import push_weights, setup_weight_transfer
+from curio_ray.weights.sync import make_weight_sync
 
 STATE_FILE = "trainer.json"
 LEARNER_FOLDER = "learner"
@@ -82,6 +82,7 @@ class Trainer:
         self.learner = LearnerGroup(config, reservation)
         self.servers: ServerSet = start_servers(config, reservation)
         self.learner.start()
+        self._sync = make_weight_sync(config, self.learner)
         self.iteration = 0
         self.dialogues = 0
         self.version = 0
@@ -218,7 +219,7 @@ class Trainer:
         if not self._learner_joined:
             self.learner.wait_ready()
             policy = self.config.roles.policy.server
-            self._connect(self.watch.present(policy), self.watch.mark_lost)
+            self._sync.connect(self.watch.alive(policy), self.watch.mark_lost)
             self._learner_joined = True
 
     def _learn(self, dialogues: list[Dialogue], clock: PhaseClock) -> dict[str, float]:
@@ -258,41 +259,15 @@ class Trainer:
             assign_penalties(dialogue, rewards.penalties)
 
     def _push_weights(self) -> dict[str, float]:
-        policy = self.config.roles.policy.server
-        replicas = self.watch.present(policy)
-        if self._members_are_fixed and len(replicas) < len(self.servers.replicas(policy)):
-            self._connect(replicas)
-        return self._push_to(replicas, self.watch.mark_lost)
+        replicas = self.watch.alive(self.config.roles.policy.server)
+        return self._sync.push(replicas, self.version, self.watch.mark_lost)
 
-    def _renew(self, server: str, actor: Any) -> None:
+    def _renew(self, replica: Replica) -> None:
         """Give the present weights to a replica that has started anew, where it needs them."""
-        if server != self.config.roles.policy.server:
-            return
-        self._join_learner()
-        replicas = [actor]
-        if self._members_are_fixed:
-            replicas += self.watch.present(server)
-        self._connect(replicas)
-        self._push_to(replicas)
-
-    @property
-    def _members_are_fixed(self) -> bool:
-        """Whether all replicas belong to one group, which is made anew when one comes or goes."""
-        return self.config.weights.backend != SHARED_MEMORY
-
-    def _connect(
-        self, replicas: Sequence[Any], on_loss: Callable[[Any], None] | None = None
-    ) -> None:
-        config, policy = self.config, self.config.roles.policy.server
-        setup_weight_transfer(self.learner, self.servers, policy, config.weights, replicas, on_loss)
-
-    def _push_to(
-        self, replicas: Sequence[Any], on_loss: Callable[[Any], None] | None = None
-    ) -> dict[str, float]:
-        config, policy = self.config, self.config.roles.policy.server
-        return push_weights(
-            self.learner, self.servers, policy, self.version, config.weights, replicas, on_loss
-        )
+        if replica.server == self.config.roles.policy.server:
+            self._join_learner()
+            others = self.watch.alive(replica.server)
+            self._sync.renew({replica.name: replica.actor}, others, self.version)
 
     def _stalled(self, dialogues: list[Dialogue]) -> dict[str, float]:
         if self.config.rollout.stall is None:

@@ -1,8 +1,9 @@
-"""Weights as NumPy arrays of bytes and back: the form in which they lie in the object store.
+"""A stream of weights in buckets of bounded size: as NumPy arrays of bytes and back, or as tensors.
 
-Ray copies such an array once, into the store, and whoever reads it on that node reads the store's
-own memory. Tensors themselves would be copied at every reader, and NumPy has no bfloat16. Many
-tensors share one array, since each array costs Ray as much as copying a hundred kilobytes.
+The arrays are the form in which weights lie in the object store. Ray copies such an array once,
+into the store, and whoever reads it on that node reads the store's own memory. Tensors themselves
+would be copied at every reader, and NumPy has no bfloat16. Many tensors share one array, since each
+array costs Ray as much as copying a hundred kilobytes.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from curio_ray.weights.buckets import BUCKET_BYTES, NamedTensors
+from curio_ray.weights.sync import NamedTensors
 
+BUCKET_BYTES = 256 * 2**20
 ALIGNMENT = 64
 
 
@@ -83,6 +85,26 @@ def as_tensors(bucket: WeightBucket) -> dict[str, torch.Tensor]:
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         memory = torch.from_numpy(bucket.content)
     return {place.name: _view(memory, place) for place in bucket.places}
+
+
+def copied_in_buckets(
+    named_tensors: NamedTensors, limit_bytes: int = BUCKET_BYTES
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Copies of the tensors, in order, in dictionaries of at most `limit_bytes`.
+
+    A tensor larger than the limit has a bucket of its own. The copies are contiguous and outlive
+    the gather that a stream under ZeRO-3 holds open while it yields.
+    """
+    bucket: dict[str, torch.Tensor] = {}
+    size = 0
+    for name, tensor in named_tensors:
+        if bucket and size + tensor.nbytes > limit_bytes:
+            yield bucket
+            bucket, size = {}, 0
+        bucket[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
+        size += tensor.nbytes
+    if bucket:
+        yield bucket
 
 
 def _view(memory: torch.Tensor, place: TensorPlace) -> torch.Tensor:

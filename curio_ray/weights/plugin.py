@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-SHARED_MEMORY = "shared_memory"
+import contextlib
+
+from curio_ray.weights.shared_memory import VLLM_NAME
 
 
 def register() -> None:
-    """Register the backend under the name that `weights.backend` uses."""
+    """Register the receiver; vLLM may call this several times in a process."""
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
-    if SHARED_MEMORY not in WeightTransferEngineFactory._registry:
+    # A name that it has already is refused.
+    with contextlib.suppress(ValueError):
         WeightTransferEngineFactory.register_engine(
-            SHARED_MEMORY,
-            "curio_ray.weights.shared_memory",
-            "SharedMemoryEngine",
+            VLLM_NAME, "curio_ray.weights.shared_memory_receiver", "SharedMemoryEngine"
         )

@@ -1,83 +1,82 @@
-"""The receiving side of `shared_memory`: loads tensors that the server took from the store."""
+"""Weights through Ray's object store: shared memory on each node, one copy between nodes.
+
+Learner and engines may be on any nodes, with or without GPUs. The receiver is in
+`shared_memory_receiver.py`, which vLLM alone imports.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors.torch import load_file
-from vllm.distributed.weight_transfer.base import (
-    WeightTransferEngine,
-    WeightTransferInitInfo,
-    WeightTransferUpdateInfo,
-)
-from vllm.model_executor.model_loader.reload import (
-    finalize_layerwise_reload,
-    initialize_layerwise_reload,
-)
+import ray
 
-from curio_ray.weights.packed_layers import PackedLayers, are_simple, output_heads
+from curio_ray.config.run import RunConfig
+from curio_ray.weights.sync import NamedTensors, OnLoss, Replicas, WeightReceiver, WeightSync
+
+if TYPE_CHECKING:
+    from curio_ray.weights.arrays import BucketWriter
+
+VLLM_NAME = "shared_memory"
+"""What vLLM calls the receiver, which `plugin.py` makes known to it."""
 
 
-@dataclass
-class SharedMemoryInitInfo(WeightTransferInitInfo):
-    """Nothing has to be agreed on: an update holds its tensors."""
+class SharedMemorySync(WeightSync):
+    """The learner's first rank stores its weights; each replica fetches and loads them by itself.
 
-
-@dataclass
-class SharedMemoryUpdateInfo(WeightTransferUpdateInfo):
-    """Some tensors under Hugging Face names, or the safetensors file that holds them.
-
-    An engine in its server's own process gets the tensors, another one the file.
+    Replicas come and go without the others.
     """
 
-    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
-    file: str | None = None
+    fixed_members = False
+
+    @classmethod
+    def receiver(cls, config: RunConfig) -> WeightReceiver:
+        """The receiver of `shared_memory_receiver.py`."""
+        return WeightReceiver({"weight_transfer_config": {"backend": VLLM_NAME}})
+
+    def connect(self, replicas: Replicas, on_loss: OnLoss | None = None) -> None:
+        """Prepare both sides; they need not know of each other."""
+        self._on_replicas(replicas, "init_weight_transfer", {}, on_loss=on_loss)
+        self._learner.make_weight_senders(SharedMemorySender)
+
+    def push(
+        self, replicas: Replicas, version: int, on_loss: OnLoss | None = None
+    ) -> dict[str, float]:
+        """Store the weights once and let every replica load them in one call."""
+        started = time.perf_counter()
+        buckets = self._learner.send_weights(version)
+        seconds = {"send": time.perf_counter() - started}
+        # Ray fetches all buckets to a replica's node before it makes the call, which pauses the
+        # engine.
+        for phases in self._on_replicas(
+            replicas, "load_weights", version, *buckets, on_loss=on_loss
+        ):
+            for phase, phase_seconds in phases.items():
+                seconds[phase] = max(seconds.get(phase, 0.0), phase_seconds)
+        return seconds
 
 
-class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemoryUpdateInfo]):
-    """Loads whole models between two engine steps, a bucket of tensors at a time."""
+class SharedMemorySender:
+    """Puts each bucket of a version into the object store of its node."""
 
-    init_info_cls = SharedMemoryInitInfo
-    update_info_cls = SharedMemoryUpdateInfo
+    def __init__(self, rank: int) -> None:
+        self._writer: BucketWriter | None = None
+        if rank == 0:
+            from curio_ray.weights.arrays import BucketWriter
 
-    def init_transfer_engine(self, init_info: SharedMemoryInitInfo) -> None:
-        """Nothing to connect; see which layers are packed."""
-        packs = self.device.type == "cpu" and are_simple(self.model)
-        self._packed = PackedLayers(self.model) if packs else None
+            self._writer = BucketWriter()
 
-    def start_weight_update(self) -> None:
-        """Unpack the layers: on CPU vLLM keeps linear weights packed, with empty parameters."""
-        if self._packed is not None:
-            self._packed.unpack()
-        else:
-            initialize_layerwise_reload(self.model)
+    def send(self, named_tensors: NamedTensors, version: int) -> list[Any]:
+        """Store one version; returns references to its `WeightBucket`s.
 
-    def update_weights(self, update_info: dict[str, Any]) -> None:
-        """Load without the base class's synchronisation, which needs an accelerator."""
-        self.receive_weights(self.parse_update_info(update_info))
-
-    def receive_weights(self, update_info: SharedMemoryUpdateInfo) -> None:
-        """Load every tensor of the update."""
-        tensors = update_info.tensors
-        if update_info.file is not None:
-            tensors = load_file(update_info.file)
-        load = self.model.load_weights if self._packed is None else self._packed.load
-        load(iter(tensors.items()))
-
-    def finish_weight_update(self) -> None:
-        """Pack the layers again, and with them the output head.
-
-        One that is tied to the embedding is packed apart from it, and the layerwise reload does not
-        see it: without this the new layers would be read out by the old head.
+        The store keeps each until the last holder of the reference has dropped it, or this rank
+        has ended.
         """
-        if self._packed is not None:
-            self._packed.pack()
-            return
-        finalize_layerwise_reload(self.model, self.model_config)
-        for head in output_heads(self.model):
-            head.quant_method.process_weights_after_loading(head)
+        if self._writer is None:
+            for _ in named_tensors:
+                pass
+            return []
+        return [ray.put(bucket) for bucket in self._writer.write(named_tensors)]
 
-    def shutdown(self) -> None:
-        """Nothing is held between two updates."""
+    def close(self) -> None:
+        """Nothing is held between two versions."""

@@ -90,6 +90,14 @@ BAD = {
         "learner.precision=bfloat16",
         "learner.zero_stage: bfloat16 needs sharded optimizer states; write 1 or more",
     ),
+    "unknown weight backend": (
+        "weights.backend=carrier_pigeon",
+        "weights.backend: there is no backend 'carrier_pigeon'; write one of: shared_memory, ",
+    ),
+    "weights between GPUs where there are none": (
+        "weights.backend=nccl",
+        "weights.backend: nccl needs GPUs on both sides; set servers.policy.gpus and ",
+    ),
     "override without a value": ("seed", "--set seed: write it as field.path=value"),
 }
 

@@ -48,7 +48,8 @@ def test_a_name_that_is_no_folder_stays_as_it_is(name: str) -> None:
 
 def test_servers_are_described_and_started_without_importing_vllm_or_torch() -> None:
     program = (
-        "import sys, curio_ray.serving.launch, curio_ray.weights.push;"
+        "import sys, curio_ray.serving.launch;"
+        "import curio_ray.weights.shared_memory, curio_ray.weights.gpu;"
         "sys.exit(any(name in sys.modules for name in ('vllm', 'torch', 'transformers')))"
     )
     assert run([sys.executable, "-c", program], check=False).returncode == 0

@@ -173,7 +173,7 @@ def tell(algorithm: Curio, nodes: TwoNodes, story: Story, folder: Path) -> None:
     story.during = hold_while_losing_a_node(algorithm, nodes)
     story.runners_lost = algorithm.runners.restarts
     story.replicas_lost = [
-        len(trainer.servers.replicas(name)) - len(trainer.watch.present(name))
+        len(trainer.servers.replicas(name)) - len(trainer.watch.alive(name))
         for name in ("policy", "frozen")
     ]
     train(algorithm, story)

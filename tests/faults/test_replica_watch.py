@@ -20,7 +20,7 @@ DEADLINE_S = 2.0
 def look_for_a_minute(watch: ReplicaWatch) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        watch.check(lambda server, replica: None)
+        watch.check(lambda replica: None)
         time.sleep(0.1)
 
 
@@ -39,10 +39,10 @@ def test_it_ends_the_run_with_an_error_that_names_it(nodes: TwoNodes) -> None:
     )
     ray.get(actor.__ray_ready__.remote())
     watch = ReplicaWatch([Replica("frozen", 3, actor, None)], DEADLINE_S)
-    assert watch.present("frozen") == [actor]
+    assert list(watch.alive("frozen").values()) == [actor]
     nodes.lose_spot_node()
     with pytest.raises(
         DeadlineError, match=r"server 'frozen' \(replica 3\) .* not back within 2 s"
     ):
         look_for_a_minute(watch)
-    assert watch.present("frozen") == []
+    assert watch.alive("frozen") == {}

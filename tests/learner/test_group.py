@@ -18,6 +18,7 @@ from curio_ray.errors import DeadlineError, LearnerError
 from curio_ray.learner.group import LearnerGroup
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence
 from curio_ray.weights.arrays import as_tensors
+from curio_ray.weights.shared_memory import SharedMemorySender
 
 MakeSequences = Callable[..., list[TrainingSequence]]
 MakeConfig = Callable[..., RunConfig]
@@ -91,9 +92,9 @@ KINDS = [
 ]
 
 
-def received(sent: dict[str, Any]) -> dict[str, np.ndarray]:
+def received(sent: list[Any]) -> dict[str, np.ndarray]:
     """What a server would load, read from the object store."""
-    parts = [as_tensors(ray.get(bucket)) for bucket in sent["buckets"]]
+    parts = [as_tensors(ray.get(bucket)) for bucket in sent]
     return {name: tensor.numpy().copy() for part in parts for name, tensor in part.items()}
 
 
@@ -130,7 +131,7 @@ def outcomes(
     scored = group.score(sequences)
     [lone_score] = group.score(sequences[:1])
     metrics = [group.update(sequences), group.update(sequences[:1])]
-    group.setup_weight_transfer("shared_memory", {})
+    group.make_weight_senders(SharedMemorySender)
     sent = received(group.send_weights(1))
     group.export_policy(folder / "policy")
     weights = load_file(folder / "policy" / "model.safetensors")

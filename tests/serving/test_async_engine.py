@@ -8,13 +8,12 @@ from collections.abc import Callable
 import psutil
 import pytest
 import ray
-from running_servers import LearnerOfOneModel, Running, log_probs_of
+from running_servers import LearnerOfOneModel, Pusher, Running, log_probs_of
 from transformers import PreTrainedModel
 
 from curio_ray.errors import ServerError
 from curio_ray.serving.client import ServerClient
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
-from curio_ray.weights.push import push_weights, setup_weight_transfer
 
 PROMPT = list(range(5, 75))
 
@@ -37,12 +36,9 @@ def test_log_probs_equal_those_of_transformers(
 def test_after_an_update_tokens_come_from_the_new_weights_and_carry_their_version(
     running: Running, changed: PreTrainedModel
 ) -> None:
-    learner = LearnerOfOneModel(changed)
-    setup_weight_transfer(learner, running.servers, "policy", running.config.weights)
-    push_weights(learner, running.servers, "policy", 4, running.config.weights)
+    Pusher(running, LearnerOfOneModel(changed)).push(4)
     [answer] = running.ask([GenerateRequest(PROMPT, max_tokens=12, seed=1)])
     expected = log_probs_of(changed, PROMPT, answer.token_ids)
-    learner.sender.close()
     assert answer.log_probs == pytest.approx(expected, abs=1e-4)
     assert answer.weight_versions == [4] * len(answer.token_ids)
 

@@ -15,14 +15,13 @@ from typing import Any
 import pytest
 import ray
 import torch
-from running_servers import LearnerOfOneModel, Running, log_probs_of, transformers_model
+from running_servers import LearnerOfOneModel, Pusher, Running, log_probs_of, transformers_model
 from transformers import PreTrainedModel
 
 from curio_ray.errors import DeadlineError, ServerError
 from curio_ray.serving.client import ServerClient
 from curio_ray.serving.connection import Address, framed
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
-from curio_ray.weights.push import push_weights, setup_weight_transfer
 
 PROMPT = [int(i) for i in torch.arange(70) * 7 % 50 + 5]
 
@@ -213,56 +212,47 @@ def test_a_request_past_its_deadline_names_the_server(running: Running) -> None:
 
 
 @pytest.fixture
-def learner(running: Running, changed: PreTrainedModel) -> Iterator[LearnerOfOneModel]:
+def pusher(running: Running, changed: PreTrainedModel) -> Iterator[Pusher]:
     """Pushes the changed model; afterwards the server gets its first weights back."""
-    learner = LearnerOfOneModel(changed)
-    weights = running.config.weights
-    setup_weight_transfer(learner, running.servers, "policy", weights)
-    yield learner
-    learner.model = transformers_model("pocket:policy")
-    push_weights(learner, running.servers, "policy", 0, weights)
-    learner.sender.close()
+    pusher = Pusher(running, LearnerOfOneModel(changed))
+    yield pusher
+    pusher.learner.model = transformers_model("pocket:policy")
+    pusher.push(0)
 
 
 def test_after_an_update_tokens_come_from_the_new_weights_and_carry_their_version(
-    running: Running, learner: LearnerOfOneModel
+    running: Running, pusher: Pusher
 ) -> None:
     request = GenerateRequest(PROMPT, max_tokens=12, seed=1)
     [before] = running.ask([request])
-    seconds = push_weights(learner, running.servers, "policy", 7, running.config.weights)
+    seconds = pusher.push(7)
     [after] = running.ask([request])
     assert set(seconds) == {"send", "start", "update", "finish"}
     assert before.weight_versions == [0] * len(before.token_ids)
     assert after.weight_versions == [7] * len(after.token_ids)
-    expected = log_probs_of(learner.model, PROMPT, after.token_ids)
+    expected = log_probs_of(pusher.learner.model, PROMPT, after.token_ids)
     assert after.log_probs == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_prompt_cached_before_an_update_is_read_anew(
-    running: Running, learner: LearnerOfOneModel
-) -> None:
+def test_a_prompt_cached_before_an_update_is_read_anew(running: Running, pusher: Pusher) -> None:
     reading = GenerateRequest(PROMPT, label_ids=(3, 4, 5))
     running.ask([reading])
-    push_weights(learner, running.servers, "policy", 8, running.config.weights)
+    pusher.push(8)
     [after] = running.ask([reading])
     with torch.no_grad():
-        logits = learner.model(torch.tensor([PROMPT])).logits[0, -1]
+        logits = pusher.learner.model(torch.tensor([PROMPT])).logits[0, -1]
     expected = torch.log_softmax(logits, dim=-1)[[3, 4, 5]].tolist()
     assert after.cached_tokens == 0
     assert after.label_log_probs == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_request_in_flight_goes_on_with_the_new_weights(
-    running: Running, learner: LearnerOfOneModel
-) -> None:
+def test_a_request_in_flight_goes_on_with_the_new_weights(running: Running, pusher: Pusher) -> None:
     requests = [GenerateRequest(PROMPT[n:], max_tokens=400, seed=n) for n in range(32)]
 
     async def converse(client: ServerClient) -> list[GenerateResult]:
         calls = [asyncio.create_task(client.generate(r, "a")) for r in requests]
         await client.generate(GenerateRequest(PROMPT, max_tokens=20), "a")
-        await asyncio.to_thread(
-            push_weights, learner, running.servers, "policy", 9, running.config.weights
-        )
+        await asyncio.to_thread(pusher.push, 9)
         return await asyncio.gather(*calls)
 
     answers = running.with_client(converse)
@@ -272,12 +262,12 @@ def test_a_request_in_flight_goes_on_with_the_new_weights(
         assert set(answer.weight_versions) == {0, 9}
         old = answer.weight_versions.count(0)
         expected = log_probs_of(first, request.prompt_ids, answer.token_ids)[:old]
-        expected += log_probs_of(learner.model, request.prompt_ids, answer.token_ids)[old:]
+        expected += log_probs_of(pusher.learner.model, request.prompt_ids, answer.token_ids)[old:]
         assert answer.log_probs == pytest.approx(expected, abs=2e-4)
 
 
-def test_an_update_reaches_every_replica(running: Running, learner: LearnerOfOneModel) -> None:
-    push_weights(learner, running.servers, "policy", 11, running.config.weights)
+def test_an_update_reaches_every_replica(running: Running, pusher: Pusher) -> None:
+    pusher.push(11)
     assert [replica["weight_version"] for replica in policy_statistics(running)] == [11, 11]
 
 
@@ -344,7 +334,7 @@ def test_a_killed_server_fails_every_pending_request_by_name(running: Running) -
 class ForgetfulLearner(LearnerOfOneModel):
     """Leaves one layer's weight out."""
 
-    def send_weights(self, version: int) -> dict[str, Any]:
+    def send_weights(self, version: int) -> list[Any]:
         kept = [
             (name, parameter)
             for name, parameter in self.model.named_parameters()
@@ -356,10 +346,8 @@ class ForgetfulLearner(LearnerOfOneModel):
 def test_an_update_without_a_layers_weight_names_it_and_nobody_samples_from_the_rest(
     running: Running, changed: PreTrainedModel
 ) -> None:
-    learner = ForgetfulLearner(changed)
-    weights = running.config.weights
-    setup_weight_transfer(learner, running.servers, "policy", weights)
+    pusher = Pusher(running, ForgetfulLearner(changed))
     with pytest.raises(ServerError, match=r"model\.layers\.1\.mlp\.down_proj\.weight"):
-        push_weights(learner, running.servers, "policy", 13, weights)
+        pusher.push(13)
     [answer] = running.ask([GenerateRequest(PROMPT, max_tokens=4)])
     assert isinstance(answer, ServerError)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import ray
 import torch
 
+from curio_ray.config import load_config
 from curio_ray.errors import ConfigError
-from curio_ray.weights.arrays import BucketWriter, as_tensors
-from curio_ray.weights.buckets import buckets
-from curio_ray.weights.sender import make_sender
+from curio_ray.weights.arrays import BucketWriter, as_tensors, copied_in_buckets
+from curio_ray.weights.shared_memory import SharedMemorySender
+from curio_ray.weights.sync import weight_sync_class
 
+POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 WEIGHTS = {
     "first": torch.arange(6.0).reshape(2, 3),
     "second": torch.tensor(4.0),
@@ -29,7 +32,7 @@ def own_ray() -> Iterator[None]:
 
 @pytest.mark.usefixtures("own_ray")
 def test_the_store_holds_the_tensors_that_were_sent_bit_for_bit() -> None:
-    [bucket] = make_sender("shared_memory").send(WEIGHTS.items(), version=3)["buckets"]
+    [bucket] = SharedMemorySender(0).send(WEIGHTS.items(), version=3)
     received = as_tensors(ray.get(bucket))
     assert list(received) == list(WEIGHTS)
     for name, tensor in WEIGHTS.items():
@@ -39,16 +42,16 @@ def test_the_store_holds_the_tensors_that_were_sent_bit_for_bit() -> None:
 
 @pytest.mark.usefixtures("own_ray")
 def test_two_readers_of_a_node_share_one_copy() -> None:
-    [bucket] = make_sender("shared_memory").send({"a": torch.ones(2**18)}.items(), 1)["buckets"]
+    [bucket] = SharedMemorySender(0).send({"a": torch.ones(2**18)}.items(), 1)
     first, second = (ray.get(bucket).content for _ in range(2))
     assert first.ctypes.data == second.ctypes.data
 
 
 @pytest.mark.usefixtures("own_ray")
 def test_a_version_in_the_store_outlives_the_next_one() -> None:
-    sender = make_sender("shared_memory")
-    [first] = sender.send({"a": torch.ones(3)}.items(), 1)["buckets"]
-    [second] = sender.send({"a": torch.zeros(3)}.items(), 2)["buckets"]
+    sender = SharedMemorySender(0)
+    [first] = sender.send({"a": torch.ones(3)}.items(), 1)
+    [second] = sender.send({"a": torch.zeros(3)}.items(), 2)
     assert as_tensors(ray.get(first))["a"].tolist() == [1.0] * 3
     assert as_tensors(ray.get(second))["a"].tolist() == [0.0] * 3
 
@@ -94,13 +97,13 @@ def test_a_rank_other_than_the_first_takes_part_and_sends_nothing() -> None:
             yielded.append(name)
             yield name, tensor
 
-    assert make_sender("shared_memory", rank=1).send(gathered(), version=1) == {}
+    assert SharedMemorySender(rank=1).send(gathered(), version=1) == []
     assert yielded == list(WEIGHTS)
 
 
 def test_buckets_keep_order_and_stay_below_their_limit() -> None:
     tensors = [(str(n), torch.full((n + 1,), float(n))) for n in range(10)]
-    grouped = list(buckets(tensors, limit_bytes=40))
+    grouped = list(copied_in_buckets(tensors, limit_bytes=40))
     assert [name for bucket in grouped for name in bucket] == [name for name, _ in tensors]
     assert all(sum(t.nbytes for t in bucket.values()) <= 40 for bucket in grouped)
 
@@ -114,11 +117,18 @@ def test_a_bucket_survives_what_the_stream_does_to_its_tensor_afterwards() -> No
         gathered.fill_(2.0)
         yield "b", gathered
 
-    [bucket] = buckets(stream())
+    [bucket] = copied_in_buckets(stream())
     assert bucket["a"].tolist() == [1.0] * 3
     assert bucket["b"].tolist() == [2.0] * 3
 
 
 def test_an_unknown_backend_says_what_to_write() -> None:
-    with pytest.raises(ConfigError, match="shared_memory, nccl or ipc"):
-        make_sender("carrier_pigeon")
+    config = load_config(POCKET, ["weights.backend=carrier_pigeon"])
+    with pytest.raises(ConfigError, match="shared_memory, nccl, ipc, or a class as module:Class"):
+        weight_sync_class(config)
+
+
+def test_a_backend_between_gpus_names_the_fields_of_a_run_without() -> None:
+    config = load_config(POCKET, ["weights.backend=nccl"])
+    with pytest.raises(ConfigError, match=r"servers\.policy\.gpus and learner\.gpus_per_rank"):
+        weight_sync_class(config)

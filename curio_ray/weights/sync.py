@@ -1,0 +1,184 @@
+"""How new policy weights get from the learner to the engines that serve them: one class a backend.
+
+A backend has three parts, which lie in as few files as their imports allow: the driver's
+`WeightSync`, a `WeightSender` on every learner rank, and a receiver inside vLLM.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from curio_ray.actor_calls import ActorKind
+from curio_ray.config.run import RunConfig
+from curio_ray.errors import ConfigError, ReplicaLostError, ServerError
+from curio_ray.plugins import load_class, registered, unknown_name
+
+if TYPE_CHECKING:
+    import torch
+
+NamedTensors = Iterable[tuple[str, "torch.Tensor"]]
+
+Replicas = Mapping[str, Any]
+"""Actor handles of a server's replicas, by the names that messages give them."""
+
+OnLoss = Callable[[str], None]
+"""Told the name of a replica that is lost."""
+
+REPLICAS = ActorKind(ServerError, ReplicaLostError)
+
+ENTRY_POINT_GROUP = "curio_ray.weights"
+BACKENDS = {
+    "shared_memory": "curio_ray.weights.shared_memory:SharedMemorySync",
+    "nccl": "curio_ray.weights.gpu:NcclSync",
+    "ipc": "curio_ray.weights.gpu:IpcSync",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WeightReceiver:
+    """What an engine needs in order to receive: arguments of vLLM's, and environment variables."""
+
+    engine_arguments: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class WeightSender(Protocol):
+    """Sends the policy's weights under Hugging Face names.
+
+    Every rank calls `send` with its own stream, since gathering a tensor can be collective; only
+    rank 0's tensors travel.
+    """
+
+    def send(self, named_tensors: NamedTensors, version: int) -> list[Any]:
+        """Consume the stream; returns what is left for the replicas to fetch (nothing off rank 0).
+
+        A tensor is valid until the next one is asked for.
+        """
+
+    def close(self) -> None:
+        """Release files and connections."""
+
+
+class WeightLearner(Protocol):
+    """What a sync needs of the learner; both calls reach every rank and block."""
+
+    def make_weight_senders(self, make: Callable[[int], WeightSender]) -> None:
+        """Let every rank make its sender, given the rank, in place of the one before."""
+
+    def send_weights(self, version: int) -> list[Any]:
+        """Send from every rank; returns what rank 0's sender returned."""
+
+
+class WeightSync(ABC):
+    """The driver's side of a backend; all calls block, until a deadline at the latest.
+
+    `fixed_members` says that learner and replicas form one group, which every push must reach and
+    which is made anew when a replica comes or goes.
+    """
+
+    fixed_members: ClassVar[bool]
+
+    def __init__(self, config: RunConfig, learner: WeightLearner) -> None:
+        self._config = config
+        self._learner = learner
+
+    @classmethod
+    def problem(cls, config: RunConfig) -> str | None:
+        """Why a run cannot use this backend, with the field and what to write; None if it can."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def receiver(cls, config: RunConfig) -> WeightReceiver:
+        """What an engine of the policy's server is started with."""
+
+    @abstractmethod
+    def connect(self, replicas: Replicas, on_loss: OnLoss | None = None) -> None:
+        """Make the senders and connect them with replicas, in place of any connection before.
+
+        Where members are not fixed, a replica that is lost meanwhile is given to `on_loss`, and
+        the others go on.
+
+        Raises:
+            DeadlineError: it took longer than `weights.deadline_s`.
+            ReplicaLostError: a replica was lost, and there is no `on_loss`.
+            CurioError: a rank or a replica failed.
+        """
+
+    @abstractmethod
+    def push(
+        self, replicas: Replicas, version: int, on_loss: OnLoss | None = None
+    ) -> dict[str, float]:
+        """Bring replicas, which must be connected or known to a fixed group, to a version.
+
+        Afterwards each token that they sample carries `version`, and nothing cached under older
+        weights is used. `on_loss` and errors are those of `connect`.
+
+        Returns:
+            Seconds by phase: `send`, and where replicas load by themselves `start`, `update` and
+            `finish` of the slowest one.
+        """
+
+    def renew(self, newcomer: Replicas, others: Replicas, version: int) -> None:
+        """Bring a replica that was started anew to the present version.
+
+        Raises:
+            ReplicaLostError: a replica was lost meanwhile.
+        """
+        members = {**newcomer, **others} if self.fixed_members else newcomer
+        self.connect(members)
+        self.push(members, version)
+
+    def _on_replicas(
+        self, replicas: Replicas, method: str, *arguments: Any, on_loss: OnLoss | None = None
+    ) -> list[Any]:
+        """Call all replicas; returns the answers of those that are not lost."""
+        calls = {name: getattr(each, method).remote(*arguments) for name, each in replicas.items()}
+        return wait_for_replicas(calls, method, self._config.weights.deadline_s, on_loss)
+
+
+def wait_for_replicas(
+    calls: Mapping[str, Any], method: str, deadline_s: float, on_loss: OnLoss | None = None
+) -> list[Any]:
+    """The answers of one call per replica, of those that are not lost.
+
+    Raises:
+        DeadlineError: a replica took longer.
+        ReplicaLostError: a replica was lost, and there is no `on_loss`.
+        CurioError: a replica failed.
+    """
+    answers = REPLICAS.wait(calls, method, "weights.deadline_s", deadline_s, on_loss)
+    return list(answers.values())
+
+
+def weight_sync_class(config: RunConfig) -> type[WeightSync]:
+    """The class of `weights.backend`.
+
+    A package adds a backend by an entry point in the group `curio_ray.weights`.
+
+    Raises:
+        ConfigError: there is no such backend, or the run cannot use it.
+    """
+    name, or_else = config.weights.backend, "or a class as module:Class"
+    known = BACKENDS | registered(ENTRY_POINT_GROUP)
+    if name not in known and ":" not in name:
+        raise ConfigError(unknown_name("weights.backend", "backend", name, known, or_else))
+    write = f"one of: {', '.join(known)}, {or_else}"
+    sync: type[WeightSync] = load_class(
+        known.get(name, name), "weights.backend", WeightSync, write
+    )
+    if problem := sync.problem(config):
+        raise ConfigError(problem)
+    return sync
+
+
+def make_weight_sync(config: RunConfig, learner: WeightLearner) -> WeightSync:
+    """The sync of a run; nothing is connected yet.
+
+    Raises:
+        ConfigError: there is no such backend, or the run cannot use it.
+    """
+    return weight_sync_class(config)(config, learner)
