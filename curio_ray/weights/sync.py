@@ -167,9 +167,7 @@ def weight_sync_class(config: RunConfig) -> type[WeightSync]:
     if name not in known and ":" not in name:
         raise ConfigError(unknown_name("weights.backend", "backend", name, known, or_else))
     write = f"one of: {', '.join(known)}, {or_else}"
-    sync: type[WeightSync] = load_class(
-        known.get(name, name), "weights.backend", WeightSync, write
-    )
+    sync: type[WeightSync] = load_class(known.get(name, name), "weights.backend", WeightSync, write)
     if problem := sync.problem(config):
         raise ConfigError(problem)
     return sync
