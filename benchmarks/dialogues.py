@@ -24,7 +24,7 @@ from spoken_lengths import LongTalk, long_talk_overrides, write_longer_models
 
 from curio_ray.config import load_config
 from curio_ray.dialogue import Turn
-from curio_ray.rollout.assignment import RolloutBatch
+from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.serving.client import ServerClient
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.tasks.registry import make_task
@@ -112,8 +112,8 @@ def belief_cost(world: World, dialogues: int) -> tuple[list[float], float]:
                 began = time.perf_counter()
                 await session.ask()
                 seconds.append(time.perf_counter() - began)
-                session.hear(Turn("policy", f"your {_ASKED[turn]} ?", [1], [0.0], [0]))
-                session.hear(Turn("user", f"{_ASKED[turn]} good .", [1]))
+                session.add(Turn("policy", f"your {_ASKED[turn]} ?", [1], [0.0], [0]))
+                session.add(Turn("user", f"{_ASKED[turn]} good .", [1]))
             request, key = client.sent[-1]
             again = await ServerClient.generate(client, request, key)
             hits.append(again.cached_tokens / len(request.prompt_ids))

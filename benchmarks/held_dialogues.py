@@ -16,8 +16,8 @@ from curio_ray.config import RunConfig
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import CurioError
 from curio_ray.roles.roles import RoleFormats, Roles, connect_roles
-from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
-from curio_ray.rollout.collect import collect_dialogues
+from curio_ray.rollout.assignment import Assignment, RolloutOptions
+from curio_ray.rollout.runner import RolloutBatch, collect_dialogues
 from curio_ray.serving import server as server_module
 from curio_ray.serving.client import ServerClient
 from curio_ray.serving.server import ModelServer

@@ -39,7 +39,7 @@ from simulated_server import set_latency, start_simulated_servers
 from curio_ray.config import RunConfig, load_config
 from curio_ray.placement.reservation import reserve
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
-from curio_ray.rollout.local import Replicas
+from curio_ray.rollout.runner import Replicas
 from curio_ray.rollout.runner_pool import RunnerPool, make_runner_group
 from curio_ray.tasks.registry import make_task
 from curio_ray.training.algorithm import CurioConfig

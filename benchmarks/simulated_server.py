@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import ray
 
 from curio_ray.config.servers import ServerConfig
-from curio_ray.rollout.local import Replicas
+from curio_ray.rollout.runner import Replicas
 from curio_ray.serving.engine import EngineStatistics
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.serving.server import ModelServer

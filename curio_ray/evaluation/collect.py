@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from curio_ray.config import RunConfig
 from curio_ray.errors import RolloutError
-from curio_ray.rollout.assignment import RolloutBatch, RolloutOptions
+from curio_ray.rollout.assignment import RolloutOptions
 from curio_ray.rollout.batches import Runners, make_assignments
+from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.tasks.base import Split, Task
 
 

@@ -13,7 +13,7 @@ from curio_ray.evaluation.collect import collect_evaluation
 from curio_ray.evaluation.metrics import evaluation_metrics
 from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.placement.ray_session import connect_to_ray
-from curio_ray.rollout.local import LocalRunners
+from curio_ray.rollout.runner import LocalRunners
 from curio_ray.serving.launch import start_servers
 from curio_ray.tasks.base import Split
 from curio_ray.tasks.registry import make_task

@@ -19,7 +19,7 @@ from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.evaluation.win_rate import WinRate, win_rate_of_judge, win_rate_of_verdicts
 from curio_ray.placement.ray_session import connect_to_ray
 from curio_ray.rewards.streams import TASK
-from curio_ray.rollout.local import LocalRunners, Replicas
+from curio_ray.rollout.runner import LocalRunners, Replicas
 from curio_ray.serving.launch import start_servers
 from curio_ray.tasks.base import Task
 from curio_ray.tasks.registry import make_task

@@ -65,7 +65,7 @@ class SecondUserModel:
         initial = await session.ask()
         turns: list[Turn] = []
         for turn in dialogue.turns:
-            session.hear(turn)
+            session.add(turn)
             belief = await session.ask() if turn.speaker == "user" else None
             turns.append(replace(turn, belief=belief))
         return replace(dialogue, turns=turns, initial_belief=initial)

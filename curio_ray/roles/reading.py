@@ -40,7 +40,7 @@ class ReadingFormat:
 
 
 class ReadingSession:
-    """A model that listens to one dialogue and can be asked its question at any moment."""
+    """A model that reads one dialogue and can be asked its question at any moment."""
 
     def __init__(self, client: ServerClient, reading: ReadingFormat, dialogue_id: str) -> None:
         self._client = client
@@ -48,12 +48,12 @@ class ReadingSession:
         self._dialogue_id = dialogue_id
         self._transcript = list(reading.start_ids)
 
-    def hear(self, speaker: Speaker, text: str) -> None:
+    def add(self, speaker: Speaker, text: str) -> None:
         """Add an utterance to the transcript."""
         self._transcript.extend(self._reading.utterance(speaker, text))
 
     def ask(self) -> Coroutine[Any, Any, np.ndarray]:
-        """The distribution over the labels [labels] after what was heard until now."""
+        """The distribution over the labels [labels] after what was said until now."""
         prompt_ids = [*self._transcript, *self._reading.question_ids]
         return read_labels(self._client, prompt_ids, self._reading.label_ids, self._dialogue_id)
 

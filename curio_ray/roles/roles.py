@@ -13,30 +13,16 @@ from curio_ray.roles.environment import EnvironmentModel
 from curio_ray.roles.reading import ReadingFormat, ReadingSession
 from curio_ray.roles.user_model import UserModel, UserModelFormat
 from curio_ray.serving.client import ServerClient
-from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.tasks.base import Message, Task
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyModel:
-    """The model that learns: it continues a dialogue and keeps its sampled ids."""
+    """The model that learns; the dialogue asks it for the next tokens of its context."""
 
     client: ServerClient
     chat: ChatFormat
     max_tokens: int
-
-    async def speak(
-        self, context: list[int], dialogue_id: str, seed: int, temperature: float
-    ) -> GenerateResult:
-        """Sample the next utterance after a context of token ids."""
-        request = GenerateRequest(
-            prompt_ids=context,
-            max_tokens=self.max_tokens,
-            temperature=temperature,
-            stop_token_ids=self.chat.stop_token_ids,
-            seed=seed,
-        )
-        return await self.client.generate(request, routing_key=dialogue_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +34,12 @@ class RewardModel:
     task: Task
 
     def session(self, user: User, dialogue_id: str) -> ReadingSession:
-        """Begin to listen to a dialogue with this user; label 1 means success."""
+        """Begin to read a dialogue with this user; label 1 means success."""
         reading = ReadingFormat(self.chat, self.task.reward_model_prompt(user))
         return ReadingSession(self.client, reading, dialogue_id)
 
     def quality_sessions(self, names: Sequence[str], dialogue_id: str) -> dict[str, ReadingSession]:
-        """Begin to listen for the task's quality terms of these names; label 1 means yes."""
+        """Begin to read for the task's quality terms of these names; label 1 means yes."""
         prompts = self.task.quality_prompts() if names else {}
         return {
             name: ReadingSession(self.client, ReadingFormat(self.chat, prompts[name]), dialogue_id)

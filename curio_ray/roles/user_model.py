@@ -19,26 +19,26 @@ from curio_ray.serving.client import ServerClient
 from curio_ray.tasks.base import Task
 
 
-class Listener(Protocol):
+class BeliefReader(Protocol):
     """One reading of one dialogue by one model."""
 
-    def hear(self, turn: Turn) -> None:
+    def add(self, turn: Turn) -> None:
         """Follow the dialogue by a turn."""
 
     def ask(self) -> Coroutine[Any, Any, np.ndarray]:
-        """The belief [user types] after what was heard until now."""
+        """The belief [user types] after the turns until now."""
 
 
-class ListenerFormat(Protocol):
+class ReaderFormat(Protocol):
     """What a reading needs of one model, whatever the dialogue."""
 
-    def listen(
+    def reader(
         self, client: ServerClient, dialogue_id: str, prompt_ids: list[int], opening: str
-    ) -> Listener:
+    ) -> BeliefReader:
         """Begin to follow a dialogue at the user's opening words."""
 
 
-class TranscriptListener:
+class TranscriptReader:
     """Reads the dialogue as text, with the types' labels in one order."""
 
     def __init__(self, session: ReadingSession, order: tuple[int, ...], hears_policy: bool) -> None:
@@ -46,10 +46,10 @@ class TranscriptListener:
         self._order = order
         self._hears_policy = hears_policy
 
-    def hear(self, turn: Turn) -> None:
-        """Add a turn to the transcript, unless it is the policy's and that one is not heard."""
+    def add(self, turn: Turn) -> None:
+        """Add a turn to the transcript, unless it is the policy's and those are left out."""
         if turn.speaker == "user" or self._hears_policy:
-            self._session.hear(turn.speaker, turn.text)
+            self._session.add(turn.speaker, turn.text)
 
     async def _belief(self, answer: Coroutine[Any, Any, np.ndarray]) -> np.ndarray:
         return belief_over_types(await answer, self._order)
@@ -67,16 +67,16 @@ class TranscriptFormat:
     order: tuple[int, ...]
     hears_policy: bool
 
-    def listen(
+    def reader(
         self, client: ServerClient, dialogue_id: str, prompt_ids: list[int], opening: str
-    ) -> TranscriptListener:
+    ) -> TranscriptReader:
         """Begin a transcript with the user's opening words."""
         session = ReadingSession(client, self.reading, dialogue_id)
-        session.hear("user", opening)
-        return TranscriptListener(session, self.order, self.hears_policy)
+        session.add("user", opening)
+        return TranscriptReader(session, self.order, self.hears_policy)
 
 
-class ContextListener:
+class PolicyContextReader:
     """Reads the policy's own context, as if the policy now named the user's type.
 
     After the policy's words alone the user is given an empty reply, so that the policy's turn
@@ -84,7 +84,11 @@ class ContextListener:
     """
 
     def __init__(
-        self, client: ServerClient, answer: ContextFormat, prompt_ids: list[int], dialogue_id: str
+        self,
+        client: ServerClient,
+        answer: PolicyContextFormat,
+        prompt_ids: list[int],
+        dialogue_id: str,
     ) -> None:
         self._client = client
         self._answer = answer
@@ -92,7 +96,7 @@ class ContextListener:
         self._context = list(prompt_ids)
         self._empty_reply: list[int] = []
 
-    def hear(self, turn: Turn) -> None:
+    def add(self, turn: Turn) -> None:
         """Extend the context by the turn's own token ids."""
         self._context.extend(turn.token_ids)
         spoke = turn.speaker == "policy"
@@ -105,35 +109,35 @@ class ContextListener:
 
 
 @dataclass(frozen=True, slots=True)
-class ContextFormat:
+class PolicyContextFormat:
     """The beginning of the policy's answer and the labels behind it, in the policy's tokens."""
 
     chat: ChatFormat
     start_ids: list[int]
     label_ids: tuple[int, ...]
 
-    def listen(
+    def reader(
         self, client: ServerClient, dialogue_id: str, prompt_ids: list[int], opening: str
-    ) -> ContextListener:
+    ) -> PolicyContextReader:
         """Begin with the policy's prompt, which ends with the user's opening words."""
-        return ContextListener(client, self, prompt_ids, dialogue_id)
+        return PolicyContextReader(client, self, prompt_ids, dialogue_id)
 
 
 class UserModelSession:
     """Every model's reading of one dialogue; the belief is their mean."""
 
-    def __init__(self, listeners: list[Listener], temperature: float) -> None:
-        self._listeners = listeners
+    def __init__(self, readers: list[BeliefReader], temperature: float) -> None:
+        self._readers = readers
         self._temperature = temperature
 
-    def hear(self, turn: Turn) -> None:
+    def add(self, turn: Turn) -> None:
         """Follow the dialogue by a turn."""
-        for listener in self._listeners:
-            listener.hear(turn)
+        for reader in self._readers:
+            reader.add(turn)
 
     def ask(self) -> Coroutine[Any, Any, np.ndarray]:
-        """The belief [user types] after what was heard until now."""
-        return self._pool([listener.ask() for listener in self._listeners])
+        """The belief [user types] after the turns until now."""
+        return self._pool([reader.ask() for reader in self._readers])
 
     async def _pool(self, answers: list[Coroutine[Any, Any, np.ndarray]]) -> np.ndarray:
         async with asyncio.TaskGroup() as group:
@@ -145,22 +149,21 @@ class UserModelSession:
 class UserModel:
     """The models that guess the user's hidden type, each with the format of its reading."""
 
-    readers: tuple[tuple[ServerClient, ListenerFormat], ...]
+    models: tuple[tuple[ServerClient, ReaderFormat], ...]
     temperature: float
 
     def session(self, dialogue_id: str, prompt_ids: list[int], opening: str) -> UserModelSession:
-        """Begin to listen to a dialogue.
+        """Begin to read a dialogue.
 
         Args:
             dialogue_id: keeps a dialogue's readings on one replica.
             prompt_ids: the policy's context before its first turn.
             opening: the user's first words.
         """
-        listeners: list[Listener] = [
-            answer.listen(client, dialogue_id, prompt_ids, opening)
-            for client, answer in self.readers
+        readers: list[BeliefReader] = [
+            form.reader(client, dialogue_id, prompt_ids, opening) for client, form in self.models
         ]
-        return UserModelSession(listeners, self.temperature)
+        return UserModelSession(readers, self.temperature)
 
 
 class UserModelFormat:
@@ -183,7 +186,7 @@ class UserModelFormat:
         field: str = "roles.user_model",
     ) -> None:
         self._temperature = role.temperature
-        self._formats: list[tuple[str, ListenerFormat]] = []
+        self._formats: list[tuple[str, ReaderFormat]] = []
         for name in role.servers:
             chat = load(servers[name].model)
             if role.reads == "policy_context":
@@ -194,8 +197,8 @@ class UserModelFormat:
 
     def connect(self, clients: Mapping[str, ServerClient]) -> UserModel:
         """Join each format with a client of its server."""
-        readers = tuple((clients[name], each) for name, each in self._formats)
-        return UserModel(readers, self._temperature)
+        models = tuple((clients[name], each) for name, each in self._formats)
+        return UserModel(models, self._temperature)
 
 
 def _transcript_formats(
@@ -214,7 +217,9 @@ def _transcript_formats(
     return formats
 
 
-def _context_format(task: Task, chat: ChatFormat, policy: ChatFormat, field: str) -> ContextFormat:
+def _context_format(
+    task: Task, chat: ChatFormat, policy: ChatFormat, field: str
+) -> PolicyContextFormat:
     answer = task.policy_answer()
     if answer is None:
         raise TemplateError(
@@ -228,6 +233,6 @@ def _context_format(task: Task, chat: ChatFormat, policy: ChatFormat, field: str
             "cannot read the policy's context; write transcript, or a server of a model with the "
             "policy's tokenizer"
         )
-    return ContextFormat(
+    return PolicyContextFormat(
         chat, chat.encode(answer.start), first_tokens(chat, answer.start, answer.labels)
     )

@@ -1,14 +1,13 @@
-"""What the driver asks of the runners, and what comes back."""
+"""What the driver asks of the runners."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from curio_ray.config.training import StallConfig
-from curio_ray.dialogue import Dialogue, User
-from curio_ray.rollout.clock import DialogueSeconds
+from curio_ray.dialogue import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,35 +41,3 @@ class RolloutOptions:
     beliefs_before_replies: bool = False
     stall: StallConfig | None = None
     quality: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A dialogue that could not be finished in any attempt; the driver replaces it."""
-
-    dialogue_id: str
-    user_id: str
-    reason: str
-
-
-@dataclass(slots=True)
-class RolloutBatch:
-    """Dialogues in the order they were asked for, the failed ones left out and listed.
-
-    `seconds` are of the attempts that succeeded.
-    """
-
-    dialogues: list[Dialogue] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    retries: int = 0
-    first_dialogue_at: float | None = None
-    seconds: DialogueSeconds = field(default_factory=DialogueSeconds)
-
-    def extend(self, other: RolloutBatch) -> None:
-        """Add another batch to this one."""
-        self.dialogues.extend(other.dialogues)
-        self.failures.extend(other.failures)
-        self.retries += other.retries
-        self.seconds.add(other.seconds)
-        moments = [self.first_dialogue_at, other.first_dialogue_at]
-        self.first_dialogue_at = min((m for m in moments if m is not None), default=None)

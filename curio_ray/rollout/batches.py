@@ -15,7 +15,8 @@ import numpy as np
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import User
 from curio_ray.errors import RolloutError
-from curio_ray.rollout.assignment import Assignment, Failure, RolloutBatch, RolloutOptions
+from curio_ray.rollout.assignment import Assignment, RolloutOptions
+from curio_ray.rollout.runner import Failure, RolloutBatch
 from curio_ray.tasks.base import Split
 from curio_ray.tasks.stream import UserStream
 

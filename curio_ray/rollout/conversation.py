@@ -20,6 +20,7 @@ from curio_ray.rewards.streams import assign_quality_rewards, assign_task_reward
 from curio_ray.roles.roles import Roles
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.clock import DialogueClock, DialogueSeconds
+from curio_ray.serving.requests import GenerateRequest
 from curio_ray.tasks.base import Task
 
 
@@ -62,16 +63,16 @@ class Conversation:
         self._environment = roles.environment.session(
             task.environment_prompt(user.at(0)), opening, self._id
         )
-        self._listener = roles.user_model.session(self._id, self._prompt_ids, opening)
+        self._user_model = roles.user_model.session(self._id, self._prompt_ids, opening)
         self._quality = roles.reward_model.quality_sessions(options.quality, self._id)
         self._chances: dict[str, list[asyncio.Task[np.ndarray]]] = {
             name: [] for name in options.quality
         }
         for session in self._quality.values():
-            session.hear("user", opening)
+            session.add("user", opening)
         self._turns: list[Turn] = []
         self._stalled = False
-        self._initial_belief = self._start(self._listener.ask(), "beliefs")
+        self._initial_belief = self._start(self._user_model.ask(), "beliefs")
         self._beliefs: list[tuple[Turn, asyncio.Task[np.ndarray]]] = []
 
     async def run(self) -> None:
@@ -97,9 +98,9 @@ class Conversation:
         if not self._options.judged:
             return None
         judge = self._roles.reward_model.session(self._last_user(), self._id)
-        judge.hear("user", self._opening)
+        judge.add("user", self._opening)
         for turn in self._turns:
-            judge.hear(turn.speaker, turn.text)
+            judge.add(turn.speaker, turn.text)
         return self._start(judge.ask(), "judge")
 
     def record(self, verdict: np.ndarray | None) -> Dialogue:
@@ -128,10 +129,15 @@ class Conversation:
 
     async def _policy_speaks(self, context: list[int], exchange: int) -> Turn:
         policy = self._roles.policy
+        request = GenerateRequest(
+            prompt_ids=list(context),
+            max_tokens=policy.max_tokens,
+            temperature=self._options.temperature,
+            stop_token_ids=policy.chat.stop_token_ids,
+            seed=self._seed(2 * exchange),
+        )
         with self._clock.waiting("policy"):
-            result = await policy.speak(
-                list(context), self._id, self._seed(2 * exchange), self._options.temperature
-            )
+            result = await policy.client.generate(request, routing_key=self._id)
         text = policy.chat.decode(result.token_ids)
         turn = Turn("policy", text, result.token_ids, result.log_probs, result.weight_versions)
         self._add(turn)
@@ -163,7 +169,7 @@ class Conversation:
         reply.text = f"{reply.text} {closing}"
         reply.token_ids = self._roles.policy.chat.reply_suffix(utterance.token_ids, reply.text)
         for session in self._quality.values():
-            session.hear("user", closing)
+            session.add("user", closing)
 
     def _change_user(self, exchanges: int) -> None:
         """Let the simulated user become whom its changes make it after so many exchanges."""
@@ -178,9 +184,9 @@ class Conversation:
 
     def _add(self, turn: Turn) -> None:
         self._turns.append(turn)
-        self._listener.hear(turn)
+        self._user_model.add(turn)
         for session in self._quality.values():
-            session.hear(turn.speaker, turn.text)
+            session.add(turn.speaker, turn.text)
 
     def _assess(self) -> None:
         """Ask how good the policy's last turn is, without waiting for it."""
@@ -189,7 +195,7 @@ class Conversation:
 
     def _believe(self, turn: Turn) -> None:
         """Ask for the belief after a turn, without waiting for it."""
-        self._beliefs.append((turn, self._start(self._listener.ask(), "beliefs")))
+        self._beliefs.append((turn, self._start(self._user_model.ask(), "beliefs")))
 
     def _seed(self, turn: int) -> int:
         return self._assignment.sampling_seed(self._attempt, turn)

@@ -17,9 +17,8 @@ from ray.rllib.env.env_runner import EnvRunner
 from curio_ray.errors import RolloutError
 from curio_ray.placement.reservation import Reservation
 from curio_ray.private_api.rllib_private import OwnEnvRunnerGroup
-from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
-from curio_ray.rollout.local import Replicas
-from curio_ray.rollout.runner import DialogueRunner
+from curio_ray.rollout.assignment import Assignment, RolloutOptions
+from curio_ray.rollout.runner import DialogueRunner, Replicas, RolloutBatch
 
 logger = logging.getLogger(__name__)
 

@@ -91,7 +91,7 @@ def notice_silence(transport: asyncio.Transport) -> None:
 Generate = Callable[[GenerateRequest], Awaitable[GenerateResult]]
 
 
-class Listener:
+class RequestServer:
     """Answers requests of any number of clients, each over a connection of its own.
 
     A client that goes away takes its unanswered requests with it. `count` is told how many are
@@ -135,9 +135,9 @@ class Listener:
 class _Connection(asyncio.Protocol):
     """One client: a stranger until its first frame is the password."""
 
-    def __init__(self, listener: Listener, password: bytes) -> None:
+    def __init__(self, server: RequestServer, password: bytes) -> None:
         self.running: dict[int, asyncio.Future[GenerateResult]] = {}
-        self._listener = listener
+        self._server = server
         self._password = password
         self._frames = Frames(longest=len(password))
         self._asks = msgspec.msgpack.Decoder(Asks)
@@ -151,18 +151,18 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what has arrived in full."""
         for each in self._frames.feed(data):
-            if self in self._listener.connections:
+            if self in self._server.connections:
                 self._take(self._asks.decode(each))
             elif hmac.compare_digest(each, self._password):
                 self._frames.longest = LONGEST_BYTES
-                self._listener.connections.add(self)
+                self._server.connections.add(self)
             else:
                 self.end()
                 return
 
     def connection_lost(self, error: Exception | None) -> None:
         """Abort what the client asked for."""
-        self._listener.connections.discard(self)
+        self._server.connections.discard(self)
         for answer in self.running.values():
             answer.cancel()
 
@@ -172,17 +172,17 @@ class _Connection(asyncio.Protocol):
 
     def _take(self, asks: Asks) -> None:
         for number, request in asks.requests:
-            answer = asyncio.ensure_future(self._listener.generate(request))
+            answer = asyncio.ensure_future(self._server.generate(request))
             self.running[number] = answer
             answer.add_done_callback(partial(self._finish, number))
         for number in asks.cancelled:
             if number in self.running:
                 self.running[number].cancel()
-        self._listener.changed()
+        self._server.changed()
 
     def _finish(self, number: int, answer: asyncio.Future[GenerateResult]) -> None:
         del self.running[number]
-        self._listener.changed()
+        self._server.changed()
         if answer.cancelled():
             return
         error = answer.exception()

@@ -15,7 +15,7 @@ import ray
 
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import NotServingError, ServerError
-from curio_ray.serving.connection import Address, Listener
+from curio_ray.serving.connection import Address, RequestServer
 from curio_ray.serving.engine import Engine, UpdateSeconds
 from curio_ray.serving.engine_arguments import engine_arguments, set_process_environment
 from curio_ray.serving.requests import GenerateRequest, GenerateResult, refusal
@@ -57,7 +57,7 @@ class ModelServer:
         self._start_seconds = 0.0
         self._version = 0
         self._exporter = Exporter(run, "server", server=name, replica=str(replica))
-        self._listener = Listener(
+        self._requests = RequestServer(
             self._generate, partial(self._exporter.set, "curio_server_requests")
         )
 
@@ -105,7 +105,7 @@ class ModelServer:
         self._was_lost = True
         if self._receiver is not None:
             self._serving.clear()
-            self._listener.disconnect()
+            self._requests.disconnect()
         return await self.ready()
 
     async def serving(self) -> None:
@@ -135,7 +135,7 @@ class ModelServer:
         """
         self._refuse_while_behind()
         assert self._engine is not None
-        return await self._listener.address()
+        return await self._requests.address()
 
     async def init_weight_transfer(self, info: dict[str, Any]) -> None:
         """Connect to the sender of weights."""
@@ -174,7 +174,7 @@ class ModelServer:
             "server": self.name,
             "replica": self.replica,
             "weight_version": self._version,
-            "unfinished_requests": self._listener.unanswered,
+            "unfinished_requests": self._requests.unanswered,
             **totals,
         }
 

@@ -29,9 +29,10 @@ from curio_ray.learner.sequences import (
 from curio_ray.placement.reservation import Reservation, reserve
 from curio_ray.rewards.credit import batch_advantages
 from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
-from curio_ray.rollout.assignment import RolloutBatch, RolloutOptions
+from curio_ray.rollout.assignment import RolloutOptions
 from curio_ray.rollout.batches import Runners, TrainingBatches
 from curio_ray.rollout.clock import collection_parts
+from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.run_folder.checkpoints import POLICY_FOLDER
 from curio_ray.serving.launch import ServerSet, start_servers
 from curio_ray.serving.replicas import Replica

@@ -19,7 +19,7 @@ from curio_ray.evaluation.collect import collect_evaluation
 from curio_ray.evaluation.pair_judge import PairJudge
 from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.evaluation.win_rate import win_rate_of_judge
-from curio_ray.rollout.local import LocalRunners
+from curio_ray.rollout.runner import LocalRunners
 from curio_ray.serving.launch import ServerSet, start_servers
 from curio_ray.tasks.exercise.task import ExerciseTask
 

@@ -18,8 +18,8 @@ from two_nodes import ON_BOTH_NODES, TwoNodes, node_of
 
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import LearnerError
-from curio_ray.rollout.assignment import RolloutBatch
 from curio_ray.rollout.batches import make_assignments
+from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.serving.client import ServerClient
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.serving.server import ModelServer

@@ -78,7 +78,7 @@ class Listening:
             initial, turns = await session.ask(), []
             for number, line in enumerate(lines):
                 turn = Turn("user", line, [1]) if number % 2 else policy_turn(line)
-                session.hear(turn)
+                session.add(turn)
                 turn.belief = await session.ask()
                 turns.append(turn)
             for client in clients.values():

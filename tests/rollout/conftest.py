@@ -14,9 +14,9 @@ from curio_ray.config import RunConfig, load_config
 from curio_ray.errors import RolloutError
 from curio_ray.roles.environment import EnvironmentSession
 from curio_ray.roles.roles import RoleFormats, Roles, connect_roles
-from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
+from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.batches import make_assignments
-from curio_ray.rollout.collect import collect_dialogues
+from curio_ray.rollout.runner import RolloutBatch, collect_dialogues
 from curio_ray.serving.launch import ServerSet, start_servers
 from curio_ray.tasks.base import Task
 from curio_ray.tasks.registry import make_task

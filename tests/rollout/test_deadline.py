@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from curio_ray.rollout.collect import within
+from curio_ray.rollout.runner import within
 
 
 async def slow(seconds: float) -> str:

@@ -8,8 +8,8 @@ import pytest
 from curio_ray.config.training import StallConfig
 from curio_ray.errors import RolloutError
 from curio_ray.rewards.streams import TASK
-from curio_ray.rollout.assignment import Failure, RolloutBatch
 from curio_ray.rollout.batches import collect_full_batch, make_assignments
+from curio_ray.rollout.runner import Failure, RolloutBatch
 from curio_ray.tasks.exercise import words
 
 

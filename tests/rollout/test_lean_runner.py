@@ -11,8 +11,7 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.actor_manager import FaultTolerantActorManager
 
 from curio_ray.roles.chat import ChatFormat
-from curio_ray.rollout.assignment import RolloutBatch
-from curio_ray.rollout.runner import DialogueRunner
+from curio_ray.rollout.runner import DialogueRunner, RolloutBatch
 
 TORCH_AFTERWARDS = """
 from curio_ray.heavy_imports import import_transformers_without_torch
@@ -77,7 +76,7 @@ def test_a_runner_without_torch_writes_the_same_prompts(held, rollouts):
 
 
 def test_rllib_takes_a_dialogue_runner_for_an_env_runner():
-    import curio_ray.rollout.placed_runners  # noqa: F401 - declares it
+    import curio_ray.rollout.runner_pool  # noqa: F401 - declares it
 
     assert issubclass(DialogueRunner, EnvRunner)
 

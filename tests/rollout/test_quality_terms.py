@@ -42,9 +42,9 @@ def asked_again(assessed, dialogue: Dialogue, turns: int, term: str) -> float:
         formats = RoleFormats(assessed.config.roles, assessed.config.servers, assessed.task)
         roles = connect_roles(assessed.config.roles, formats, clients, assessed.task)
         session = roles.reward_model.quality_sessions([term], dialogue.id)[term]
-        session.hear("user", assessed.task.opening(dialogue.user))
+        session.add("user", assessed.task.opening(dialogue.user))
         for turn in dialogue.turns[:turns]:
-            session.hear(turn.speaker, turn.text)
+            session.add(turn.speaker, turn.text)
         chance = float((await session.ask())[1])
         for client in clients.values():
             await client.close()

@@ -7,9 +7,9 @@ import pytest
 
 from curio_ray.config import load_config
 from curio_ray.dialogue import Dialogue
-from curio_ray.rollout.assignment import Assignment, RolloutBatch, RolloutOptions
+from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.batches import TrainingBatches
-from curio_ray.rollout.local import LocalRunners
+from curio_ray.rollout.runner import LocalRunners, RolloutBatch
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 SIZE = 4

@@ -18,7 +18,7 @@ from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from curio_ray.config import load_config
 from curio_ray.placement.ray_session import RaySession, connect_to_ray
 from curio_ray.rollout.clock import ITERATION_PARTS
-from curio_ray.rollout.local import LocalRunners
+from curio_ray.rollout.runner import LocalRunners
 from curio_ray.run_folder import RunFolder
 from curio_ray.tracking.prometheus import EXPORTED, exported_names
 from curio_ray.training.trainer import Iteration, Trainer
