@@ -37,6 +37,10 @@ class RolloutError(CurioError):
     """Dialogues could not be completed. The message names the role that failed and why."""
 
 
+class RewardError(CurioError):
+    """A reward function failed, or returned no finite reward per turn. The message names it."""
+
+
 class LearnerError(CurioError):
     """A learner rank failed, hung or produced values that cannot be trained on."""
 

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue, Turn, User
 from curio_ray.model_paths import locate_model
+from curio_ray.rewards.registry import make_reward
 from curio_ray.rewards.streams import (
     assign_intrinsic_reward,
     assign_task_reward,
@@ -246,12 +247,14 @@ class BatchedDialogues:
         with self.seconds.phase("verdicts"):
             verdicts = self._judged(everyone)
         rewards, dialogues = self._config.rewards, []
+        intrinsic = make_reward(rewards.intrinsic)
         for number, (each, verdict) in enumerate(zip(everyone, verdicts, strict=True)):
             dialogue = Dialogue(
                 str(number), each.user, each.prompt_ids, each.turns, each.initial_belief
             )
             assign_task_reward(dialogue, float(verdict))
-            assign_intrinsic_reward(dialogue, rewards.intrinsic, self._config.credit.discount)
+            discount = self._config.credit.discount
+            assign_intrinsic_reward(dialogue, intrinsic, rewards.intrinsic, discount)
             dialogues.append(dialogue)
         return dialogues
 

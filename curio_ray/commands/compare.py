@@ -20,6 +20,7 @@ from curio_ray.commands.common import (
     check_config,
 )
 from curio_ray.compare.runs import (
+    BASELINE,
     LOGS_FOLDER,
     is_finished,
     one_of_each_setting,
@@ -30,7 +31,7 @@ from curio_ray.compare.runs import (
     read_finished,
     runs_at_once,
 )
-from curio_ray.compare.table import BASELINE, Row, summarise
+from curio_ray.compare.table import Row, summarise
 from curio_ray.config import RunConfig, load_config
 from curio_ray.log_files import output_to_file
 from curio_ray.plan import read_machine
@@ -39,7 +40,7 @@ from curio_ray.training.progress import ProgressDisplay
 
 def compare(
     config_file: ConfigFile,
-    rewards: Annotated[str, typer.Option(metavar="NAME,...", help="Intrinsic rewards, by name.")],
+    rewards: Annotated[str, typer.Option(metavar="NAME,...", help="Rewards, or module:function.")],
     seeds: Annotated[int, typer.Option(min=1, help="Runs per reward, with seeds 0, 1, ...")] = 3,
     output: Annotated[
         Path | None, typer.Option(help="The comparison's folder; by default OUTPUT-compare.")

@@ -17,6 +17,7 @@ from curio_ray.plan.memory import GIB, total
 from curio_ray.plan.model_size import ModelSize
 from curio_ray.plan.plan import ROLES, Plan
 from curio_ray.plan.throughput import estimate_throughput
+from curio_ray.rewards.intrinsic import IntrinsicReward
 
 
 def render_plan(plan: Plan, machine: Machine) -> RenderableType:
@@ -96,11 +97,19 @@ def _volume(plan: Plan) -> Table:
         f"{volume.dialogues:,} ({training.iterations} iterations of "
         f"{training.dialogues_per_iteration})",
     )
+    table.add_row("intrinsic reward", _reward(plan.intrinsic))
     table.add_row("tokens sampled by the policy", f"at most {volume.policy_tokens:,}")
     table.add_row("requests to the servers", f"at most {volume.requests:,}")
     table.add_row("held-out users", f"{plan.evaluated_users}, before and after")
     table.add_row("run folder", str(plan.config.output))
     return table
+
+
+def _reward(reward: IntrinsicReward) -> str:
+    facts = [reward.formula] if reward.formula else []
+    facts.append("potential-based" if reward.potential_based else "not potential-based")
+    facts.append("needs the true type" if reward.needs_true_type else "needs no true type")
+    return f"{reward.name}: {'; '.join(facts)}"
 
 
 def _size(count: int) -> str:

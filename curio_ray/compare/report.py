@@ -11,8 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from curio_ray.compare.plots import make_plots, write_plots
-from curio_ray.compare.runs import FinishedRun, read_varied_path
-from curio_ray.compare.table import BASELINE, Row, make_table, summarise
+from curio_ray.compare.runs import BASELINE, FinishedRun, read_varied_path
+from curio_ray.compare.table import Row, make_table, summarise
 from curio_ray.config import RunConfig, dump_config
 from curio_ray.run_folder.atomic import write_atomically
 

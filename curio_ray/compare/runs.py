@@ -12,17 +12,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
 from curio_ray.config import RunConfig, dump_config, load_config, with_value
 from curio_ray.config.loading import flat_values
-from curio_ray.config.rewards import IntrinsicName
+from curio_ray.config.rewards import IntrinsicRewardConfig
 from curio_ray.errors import CheckpointError, ConfigError
 from curio_ray.placement.layout import DRIVER_CPUS, bundles
 from curio_ray.plan import Plan
 from curio_ray.plan.machine import Machine
+from curio_ray.rewards.intrinsic import OF_THE_PAPER
+from curio_ray.rewards.registry import make_reward, reward_names
 from curio_ray.run_folder.atomic import write_atomically
 from curio_ray.run_folder.existing_runs import CONFIG_FILE, METRICS_FILE, holds_a_run, next_free
 from curio_ray.run_folder.metrics import read_metrics
@@ -31,7 +33,8 @@ RESULT_FILE = "result.json"
 VARIED_FILE = "varied.json"
 RUNS_FOLDER = "runs"
 LOGS_FOLDER = "logs"
-_SET_BY_THE_COMPARISON = ("rewards.intrinsic.name", "seed", "output")
+BASELINE = "mtrlhf"
+_SET_BY_THE_COMPARISON = ("rewards.intrinsic.name", "rewards.intrinsic.function", "seed", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +78,17 @@ class FinishedRun:
 
 
 def parse_rewards(text: str) -> list[str]:
-    """The names in a list with commas, each once.
+    """The rewards in a list with commas, each once: registered names, or functions as module:name.
 
     Raises:
-        ConfigError: a name is not an intrinsic reward.
+        ConfigError: there is none.
     """
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    known = get_args(IntrinsicName)
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        wrong = ", ".join(unknown) or "no name was given"
-        raise ConfigError(f"--rewards: {wrong}; write names out of {', '.join(known)}")
-    return names
+    rewards = list(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
+    if not rewards:
+        raise ConfigError(
+            f"--rewards: no name was given; write some of: {', '.join(reward_names())}"
+        )
+    return rewards
 
 
 def parse_varied(text: str) -> VariedField:
@@ -122,8 +124,13 @@ def planned_runs(
     """One config per run; all rewards of the first seed come first.
 
     Raises:
-        ConfigError: the varied field does not exist, or one of its values cannot work.
+        ConfigError: there is no such reward, two have one name, the varied field does not exist,
+            or one of its values cannot work.
     """
+    compared = [_reward_config(config.rewards.intrinsic, each) for each in rewards]
+    names = [each.name for each in compared]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--rewards: two rewards have one name: {', '.join(names)}; rename one")
     settings: list[tuple[RunConfig, str]] = [(config, "")]
     if varied is not None:
         label = varied.path.rpartition(".")[2]
@@ -134,7 +141,7 @@ def planned_runs(
         _planned(each, reward, seed, folder, label)
         for seed in range(seeds)
         for each, label in settings
-        for reward in rewards
+        for reward in compared
     ]
 
 
@@ -158,7 +165,7 @@ def open_comparison(folder: Path, config: RunConfig, varied: VariedField | None 
     Raises:
         ConfigError: the folder holds something else, or a comparison of another config.
     """
-    common = _planned(config, "mtrlhf", 0, folder)
+    common = _planned(config, _reward_config(config.rewards.intrinsic, BASELINE), 0, folder)
     path = None if varied is None else varied.path
     file = folder / CONFIG_FILE
     if holds_a_run(folder):
@@ -211,18 +218,36 @@ def read_finished(folder: Path) -> list[FinishedRun]:
     path = read_varied_path(folder)
     files = (folder / RUNS_FOLDER).glob(f"*/{RESULT_FILE}")
     runs = [_read(file, path) for file in files]
-    order = get_args(IntrinsicName)
-    return sorted(runs, key=lambda run: (order.index(run.reward), _ordered(run.value), run.seed))
+    return sorted(runs, key=lambda run: (_place(run.reward), _ordered(run.value), run.seed))
+
+
+def _place(reward: str) -> tuple[int, str]:
+    """The paper's rewards in their order, then others by name."""
+    ours = [each.name for each in OF_THE_PAPER]
+    return (ours.index(reward), "") if reward in ours else (len(ours), reward)
 
 
 def _ordered(value: Any) -> tuple[float, str]:
     return (float(value), "") if isinstance(value, int | float) else (0.0, str(value))
 
 
-def _planned(config: RunConfig, reward: str, seed: int, folder: Path, label: str = "") -> RunConfig:
-    intrinsic = config.rewards.intrinsic.model_copy(update={"name": reward})
-    rewards = config.rewards.model_copy(update={"intrinsic": intrinsic})
-    output = folder.absolute() / RUNS_FOLDER / f"{reward}{label}-{seed}"
+def _reward_config(common: IntrinsicRewardConfig, reward: str) -> IntrinsicRewardConfig:
+    """The section with another reward: a registered one, or a function as module:name."""
+    rest = common.model_dump(exclude={"name", "function"})
+    field = "function" if ":" in reward else "name"
+    try:
+        config = IntrinsicRewardConfig.model_validate({**rest, field: reward})
+        make_reward(config)
+    except ConfigError as error:
+        raise ConfigError(f"--rewards {reward}: {error}") from error
+    return config
+
+
+def _planned(
+    config: RunConfig, reward: IntrinsicRewardConfig, seed: int, folder: Path, label: str = ""
+) -> RunConfig:
+    rewards = config.rewards.model_copy(update={"intrinsic": reward})
+    output = folder.absolute() / RUNS_FOLDER / f"{reward.name}{label}-{seed}"
     return config.model_copy(update={"rewards": rewards, "seed": seed, "output": output})
 
 

@@ -8,9 +8,8 @@ from statistics import mean, median
 
 import numpy as np
 
-from curio_ray.compare.runs import FinishedRun
+from curio_ray.compare.runs import BASELINE, FinishedRun
 
-BASELINE = "mtrlhf"
 SMOOTHING_ITERATIONS = 5
 
 Value = str | int | float | bool | None

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from curio_ray.config.base import Fraction, Positive, Section
-
-IntrinsicName = Literal[
-    "mtrlhf", "acc", "log_acc", "ent", "diff_acc", "diff_log_acc", "diff_ent", "info_gain"
-]
 
 
 class TaskRewardConfig(Section):
@@ -25,8 +21,11 @@ class TaskRewardConfig(Section):
 class IntrinsicRewardConfig(Section):
     """The dense reward for getting to know the user; `mtrlhf` is none of it, the baseline."""
 
-    name: IntrinsicName = "diff_acc"
-    """Which function of the beliefs is the reward of a turn."""
+    name: str = "diff_acc"
+    """Which registered function of the beliefs is the reward of a turn; with `function` the name of
+    that one in logs and tables."""
+    function: str | None = None
+    """A reward function of your own as `module:name`; `name` is its name by default."""
     weight: float = 1.0
     """Weight of the stream."""
     clip: Annotated[float | None, Field(gt=0)] = None
@@ -37,6 +36,13 @@ class IntrinsicRewardConfig(Section):
     attribution: Literal["exchange", "reply"] = "exchange"
     """exchange: a turn is paid for all that moved the belief. reply: for what the user's reply
     moved, not the policy's own words."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_as_its_function(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("function") and "name" not in values:
+            return {**values, "name": str(values["function"]).rpartition(":")[2]}
+        return values
 
     @field_validator("attribution")
     @classmethod

@@ -9,6 +9,8 @@ from curio_ray.placement.layout import bundles
 from curio_ray.plan.context import estimate_tokens, longest_context, token_counter
 from curio_ray.plan.memory import MemoryPart, memory_parts, total
 from curio_ray.plan.models import Model, Source, find_model
+from curio_ray.rewards.intrinsic import IntrinsicReward
+from curio_ray.rewards.registry import make_reward
 from curio_ray.tasks.base import Task
 from curio_ray.tasks.registry import make_task
 
@@ -38,6 +40,7 @@ class Plan:
 
     config: RunConfig
     task: Task
+    intrinsic: IntrinsicReward
     models: dict[str, Model]
     contexts: dict[str, Context]
     memory: list[MemoryPart]
@@ -64,9 +67,10 @@ def make_plan(config: RunConfig) -> Plan:
     """Work out the plan.
 
     Raises:
-        ConfigError: the task cannot be made or a model is missing.
+        ConfigError: the task or the reward cannot be made, or a model is missing.
     """
     task = make_task(config.task, config.seed)
+    intrinsic = make_reward(config.rewards.intrinsic)
     models = {
         name: find_model(f"servers.{name}.model", server.model)
         for name, server in config.servers.items()
@@ -85,7 +89,7 @@ def make_plan(config: RunConfig) -> Plan:
             f"{config.evaluation.users}; all of them are used"
         )
     return Plan(
-        config, task, models, contexts, memory_parts(config, models),
+        config, task, intrinsic, models, contexts, memory_parts(config, models),
         _volume(config, task.max_turns), warnings,
     )  # fmt: skip
 

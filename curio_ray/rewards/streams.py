@@ -8,7 +8,8 @@ import numpy as np
 
 from curio_ray.config.rewards import IntrinsicRewardConfig, PenaltiesConfig, RewardsConfig
 from curio_ray.dialogue import Dialogue
-from curio_ray.rewards.intrinsic import intrinsic_rewards
+from curio_ray.errors import RewardError
+from curio_ray.rewards.intrinsic import BeliefSequence, IntrinsicReward, intrinsic_rewards
 from curio_ray.rewards.penalties import length_penalties, repetition_penalties
 
 TASK = "task"
@@ -41,19 +42,25 @@ def assign_task_reward(dialogue: Dialogue, score: float) -> None:
 
 
 def assign_intrinsic_reward(
-    dialogue: Dialogue, intrinsic: IntrinsicRewardConfig, discount: float
+    dialogue: Dialogue, reward: IntrinsicReward, config: IntrinsicRewardConfig, discount: float
 ) -> None:
-    """Give each policy turn what its exchange, or the user's reply alone, taught the user model."""
-    replies_only = intrinsic.attribution == "reply"
-    rewards = intrinsic_rewards(
-        intrinsic.name,
+    """Give each policy turn what its exchange, or the user's reply alone, taught the user model.
+
+    Raises:
+        RewardError: the reward's function failed.
+    """
+    replies_only = config.attribution == "reply"
+    sequence = BeliefSequence(
         dialogue.beliefs(),
         dialogue.true_types(),
         discount,
-        intrinsic.final_potential,
-        intrinsic.clip,
         dialogue.beliefs_before_replies() if replies_only else None,
+        config.final_potential,
     )
+    try:
+        rewards = intrinsic_rewards(reward, sequence, config.clip)
+    except RewardError as error:
+        raise RewardError(f"dialogue {dialogue.id}: {error}") from error
     _assign(dialogue, INTRINSIC, rewards)
 
 

@@ -28,6 +28,7 @@ from curio_ray.learner.sequences import (
 )
 from curio_ray.placement.reservation import Reservation, reserve
 from curio_ray.rewards.credit import batch_advantages
+from curio_ray.rewards.registry import make_reward
 from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
 from curio_ray.rollout.assignment import RolloutOptions
 from curio_ray.rollout.batches import Runners, TrainingBatches
@@ -78,6 +79,7 @@ class Trainer:
     def __init__(self, config: RunConfig, reservation: Reservation | None = None) -> None:
         self.config = config
         self.task = make_task(config.task, config.seed)
+        self._intrinsic = make_reward(config.rewards.intrinsic)
         self._batches = TrainingBatches(config, self.task.users("train"), self._options())
         self._second_user_model = make_second_user_model(config, self.task)
         self.learner = LearnerGroup(config, reservation)
@@ -256,7 +258,7 @@ class Trainer:
     def _reward(self, dialogues: list[Dialogue]) -> None:
         rewards, discount = self.config.rewards, self.config.credit.discount
         for dialogue in dialogues:
-            assign_intrinsic_reward(dialogue, rewards.intrinsic, discount)
+            assign_intrinsic_reward(dialogue, self._intrinsic, rewards.intrinsic, discount)
             assign_penalties(dialogue, rewards.penalties)
 
     def _push_weights(self) -> dict[str, float]:

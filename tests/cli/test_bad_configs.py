@@ -21,7 +21,19 @@ BAD = {
     "turns below one": ("task.options.questions=0", "task.options.questions: "),
     "unknown reward": (
         "rewards.intrinsic.name=curiosity",
-        "rewards.intrinsic.name: 'curiosity' does not work; write one of: mtrlhf, ",
+        "rewards.intrinsic.name: there is no reward 'curiosity'; write one of: mtrlhf, ",
+    ),
+    "misspelt reward": (
+        "rewards.intrinsic.name=dif_acc",
+        "rewards.intrinsic.name: there is no reward 'dif_acc'; did you mean diff_acc? write one of",
+    ),
+    "reward function that is not there": (
+        "rewards.intrinsic={function: my_rewards:surprise}",
+        "rewards.intrinsic.function: 'my_rewards:surprise' cannot be loaded (No module named ",
+    ),
+    "final potential of a reward without one": (
+        "rewards.intrinsic={name: acc, final_potential: zero}",
+        "rewards.intrinsic.final_potential: acc is not potential-based",
     ),
     "unknown task": ("task.name=cooking", "task.name: there is no task 'cooking'; write one of: "),
     "missing model folder": (
@@ -74,7 +86,7 @@ BAD = {
     ),
     "second user model without a server": (
         "evaluation.second_user_model.server=second",
-        "evaluation.second_user_model.server: there is no server 'second'; write one of: frozen, policy",
+        "evaluation.second_user_model.server: there is no server 'second'; write one of: frozen, ",
     ),
     "judge on the policy's server": (
         "evaluation.judge.server=policy",
@@ -116,6 +128,14 @@ def test_bad_config_ends_plan_as_well(curio):
     ended = curio("plan", str(POCKET), "--set", "servers.frozen.kv_cache_gib=4000")
     assert ended.code == 2
     assert "servers.frozen.kv_cache_gib: 4000.00 GiB; write " in ended.error
+
+
+def test_an_unknown_reward_ends_a_comparison_as_well(curio, tmp_path):
+    ended = curio("compare", str(POCKET), "--rewards", "mtrlhf,dif_acc")
+    assert ended.code == 2
+    assert "--rewards dif_acc: rewards.intrinsic.name: there is no reward 'dif_acc'" in ended.error
+    assert ended.heavy_modules == []
+    assert not (tmp_path / "runs").exists()
 
 
 def test_bad_config_leaves_no_run_folder(curio, tmp_path):

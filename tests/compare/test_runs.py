@@ -23,9 +23,41 @@ def test_rewards_are_named_once_each():
     assert parse_rewards("mtrlhf, diff_acc,mtrlhf") == ["mtrlhf", "diff_acc"]
 
 
-def test_an_unknown_reward_is_an_error_that_names_the_known_ones():
-    with pytest.raises(ConfigError, match=r"--rewards: curiosity; .*diff_acc"):
-        parse_rewards("diff_acc,curiosity")
+def test_no_reward_is_an_error_that_names_the_known_ones():
+    with pytest.raises(ConfigError, match=r"--rewards: no name .*diff_acc"):
+        parse_rewards(" , ")
+
+
+def test_an_unknown_reward_is_an_error_that_names_the_known_ones(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"--rewards curiosity: .*write one of: mtrlhf, .*diff_acc"
+    ):
+        planned_runs(load_config(POCKET), ["diff_acc", "curiosity"], 1, tmp_path)
+
+
+def test_a_reward_that_cannot_be_had_with_the_config_is_an_error(tmp_path):
+    config = load_config(POCKET, ["rewards.intrinsic.final_potential=zero"])
+    with pytest.raises(ConfigError, match=r"--rewards acc: .*final_potential"):
+        planned_runs(config, ["mtrlhf", "diff_acc", "acc"], 1, tmp_path)
+
+
+def test_a_users_own_reward_is_compared_by_its_functions_name(tmp_path):
+    own = "curio_ray.rewards.intrinsic:nothing"
+    runs = planned_runs(load_config(POCKET), ["mtrlhf", own], 1, tmp_path)
+    assert [run.output.name for run in runs] == ["mtrlhf-0", "nothing-0"]
+    assert [run.rewards.intrinsic.function for run in runs] == [None, own]
+
+
+def test_two_rewards_of_one_name_are_not_compared(tmp_path):
+    both = ["curio_ray.rewards.intrinsic:nothing", "curio_ray.rewards.intrinsic:nothing"]
+    with pytest.raises(ConfigError, match="--rewards: two rewards have one name"):
+        planned_runs(load_config(POCKET), both, 1, tmp_path)
+
+
+def test_a_comparison_goes_on_with_a_users_own_reward_in_the_config(tmp_path):
+    open_comparison(tmp_path, load_config(POCKET))
+    own = "rewards.intrinsic={function: curio_ray.rewards.intrinsic:nothing}"
+    open_comparison(tmp_path, load_config(POCKET, [own]))
 
 
 def test_every_reward_is_run_with_every_seed(tmp_path):

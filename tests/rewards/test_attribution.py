@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+from paid import paid, paid_for
 
-from curio_ray.config.rewards import IntrinsicRewardConfig
 from curio_ray.dialogue import Dialogue, Turn, User
-from curio_ray.rewards.intrinsic import FORMS, intrinsic_rewards
-from curio_ray.rewards.streams import INTRINSIC, assign_intrinsic_reward
+from curio_ray.rewards.intrinsic import OF_THE_PAPER
 
 EVEN = np.array([0.5, 0.5])
 PERSUADED = np.array([0.9, 0.1])
@@ -24,10 +23,8 @@ def dialogue(*exchanges: tuple[np.ndarray, np.ndarray], ends: bool = False) -> D
     return Dialogue("made", User("someone", 0, {}), [1], turns, EVEN)
 
 
-def rewards(held: Dialogue, attribution: str, name: str = "diff_acc") -> list[float]:
-    intrinsic = IntrinsicRewardConfig(name=name, attribution=attribution)
-    assign_intrinsic_reward(held, intrinsic, discount=1.0)
-    return [turn.rewards[INTRINSIC] for turn in held.policy_turns]
+def rewards(held: Dialogue, attribution: str) -> list[float]:
+    return paid_for(held, attribution=attribution)
 
 
 @pytest.mark.parametrize(
@@ -44,16 +41,16 @@ def rewards(held: Dialogue, attribution: str, name: str = "diff_acc") -> list[fl
 )
 def test_replies_are_paid_by_values_computed_by_hand(name, discount, expected):
     beliefs = np.array([MISLED, PERSUADED])
-    paid = intrinsic_rewards(name, beliefs, 0, discount, before_replies=np.array([EVEN]))
-    np.testing.assert_allclose(paid, [expected], atol=1e-9)
+    earned = paid(name, beliefs, discount=discount, before_replies=np.array([EVEN]))
+    np.testing.assert_allclose(earned, [expected], atol=1e-9)
 
 
-@pytest.mark.parametrize("name", [*FORMS, "info_gain"])
+@pytest.mark.parametrize("name", [each.name for each in OF_THE_PAPER])
 @pytest.mark.parametrize("discount", [1.0, 0.9])
 def test_a_reply_that_moves_nothing_is_paid_nothing(name, discount):
     beliefs = np.array([EVEN, PERSUADED, MISLED])
-    paid = intrinsic_rewards(name, beliefs, 0, discount, before_replies=beliefs[1:])
-    np.testing.assert_allclose(paid, 0, atol=1e-12)
+    earned = paid(name, beliefs, discount=discount, before_replies=beliefs[1:])
+    np.testing.assert_allclose(earned, 0, atol=1e-12)
 
 
 def test_words_that_persuade_are_paid_as_an_exchange_and_not_as_a_reply():

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
+from paid import paid, paid_for
 
-from curio_ray.config.rewards import IntrinsicRewardConfig
 from curio_ray.dialogue import Change, Dialogue, Turn, User
-from curio_ray.rewards.intrinsic import intrinsic_rewards
-from curio_ray.rewards.streams import INTRINSIC, assign_intrinsic_reward
 
 HALF, FIRST, SECOND = [0.5, 0.5], [0.9, 0.1], [0.2, 0.8]
 CHANGING = User("u", 0, {"joints": "sore"}, (Change(2, 1, {"joints": "fine"}),))
@@ -64,30 +62,24 @@ def test_the_user_of_the_end_is_who_hears_the_last_turn():
 )
 def test_each_belief_counts_by_the_type_of_its_own_time(name, expected):
     held = dialogue([HALF, FIRST, FIRST, SECOND])
-    assign_intrinsic_reward(held, IntrinsicRewardConfig(name=name), discount=1.0)
-    rewards = [turn.rewards[INTRINSIC] for turn in held.policy_turns]
-    np.testing.assert_allclose(rewards, expected, atol=1e-12)
+    np.testing.assert_allclose(paid_for(held, name=name), expected, atol=1e-12)
 
 
 def test_an_unnoticed_change_costs_the_belief_in_the_former_type():
     held = dialogue([HALF, FIRST, FIRST, FIRST])
-    assign_intrinsic_reward(held, IntrinsicRewardConfig(name="diff_acc"), discount=1.0)
-    rewards = [turn.rewards[INTRINSIC] for turn in held.policy_turns]
-    np.testing.assert_allclose(rewards, [0.4, 0.0, 0.1 - 0.9, 0.0], atol=1e-12)
+    np.testing.assert_allclose(paid_for(held), [0.4, 0.0, 0.1 - 0.9, 0.0], atol=1e-12)
 
 
 def test_undiscounted_differences_still_sum_to_the_change_from_start_to_end():
     beliefs = dialogue([HALF, FIRST, FIRST, SECOND])
-    rewards = intrinsic_rewards("diff_acc", beliefs.beliefs(), beliefs.true_types(), 1.0)
+    rewards = paid("diff_acc", beliefs.beliefs(), beliefs.true_types())
     assert rewards.sum() == pytest.approx(0.8 - 0.5)
 
 
 def test_a_reply_counts_by_the_type_of_the_user_who_gave_it():
     beliefs = np.array([HALF, FIRST, SECOND])
     before_replies = np.array([HALF, [0.6, 0.4]])
-    rewards = intrinsic_rewards(
-        "diff_acc", beliefs, np.array([0, 0, 1]), 1.0, before_replies=before_replies
-    )
+    rewards = paid("diff_acc", beliefs, np.array([0, 0, 1]), before_replies=before_replies)
     np.testing.assert_allclose(rewards, [0.9 - 0.5, 0.8 - 0.4])
 
 
@@ -95,6 +87,5 @@ def test_rewards_without_a_true_type_do_not_see_the_change():
     beliefs = dialogue([HALF, FIRST, FIRST, SECOND]).beliefs()
     for name in ("ent", "diff_ent", "info_gain"):
         np.testing.assert_array_equal(
-            intrinsic_rewards(name, beliefs, np.array([0, 0, 0, 1, 1]), 1.0),
-            intrinsic_rewards(name, beliefs, 0, 1.0),
+            paid(name, beliefs, np.array([0, 0, 0, 1, 1])), paid(name, beliefs)
         )

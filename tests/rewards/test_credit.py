@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from paid import paid_for
 
-from curio_ray.config.rewards import IntrinsicRewardConfig
 from curio_ray.dialogue import Dialogue, Turn, User
 from curio_ray.rewards.credit import group_advantages, normalise, returns_to_go, turn_level_gae
-from curio_ray.rewards.streams import assign_intrinsic_reward, assign_task_reward, weighted_rewards
+from curio_ray.rewards.streams import assign_task_reward, weighted_rewards
 
 
 def make_dialogue(utterance_lengths: list[int]) -> Dialogue:
@@ -39,7 +39,7 @@ def test_longer_utterances_earn_nothing_more():
     for lengths in ([1, 1, 1], [9, 9, 9]):
         dialogue = make_dialogue(lengths)
         assign_task_reward(dialogue, 1.0)
-        assign_intrinsic_reward(dialogue, IntrinsicRewardConfig(), discount=1.0)
+        paid_for(dialogue)
         totals.append(weighted_rewards(dialogue, weights))
     np.testing.assert_array_equal(totals[0], totals[1])
 
@@ -47,15 +47,14 @@ def test_longer_utterances_earn_nothing_more():
 def test_streams_stay_apart_until_weighted():
     dialogue = make_dialogue([2, 2])
     assign_task_reward(dialogue, 1.0)
-    assign_intrinsic_reward(dialogue, IntrinsicRewardConfig(), discount=1.0)
+    paid_for(dialogue)
     rewards = weighted_rewards(dialogue, {"task": 10.0, "intrinsic": 100.0})
     np.testing.assert_allclose(rewards, [10.0, 10.0])
 
 
 def test_a_turn_nobody_answered_teaches_nothing():
     dialogue = make_dialogue([2, 2])
-    assign_intrinsic_reward(dialogue, IntrinsicRewardConfig(), discount=1.0)
-    assert dialogue.policy_turns[-1].rewards["intrinsic"] == 0.0
+    assert paid_for(dialogue)[-1] == 0.0
 
 
 def test_group_advantage_compares_with_the_other_dialogues_only():

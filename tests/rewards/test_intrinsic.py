@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from curio_ray.rewards.intrinsic import intrinsic_rewards
+from paid import paid
 
 HALF, SURE, WRONG = [0.5, 0.5], [1.0, 0.0], [0.0, 1.0]
 LOG_SMALLEST = np.log(1e-6)
@@ -26,28 +25,28 @@ LOG_SMALLEST = np.log(1e-6)
     ],
 )
 def test_formulas_agree_with_values_computed_by_hand(name, beliefs, discount, expected):
-    rewards = intrinsic_rewards(name, np.array(beliefs), true_types=0, discount=discount)
+    rewards = paid(name, np.array(beliefs), discount=discount)
     np.testing.assert_allclose(rewards, expected, atol=1e-9)
 
 
 def test_undiscounted_differences_sum_to_the_total_change_of_belief():
     beliefs = np.array([[0.2, 0.8], [0.7, 0.3], [0.1, 0.9], [0.6, 0.4]])
-    rewards = intrinsic_rewards("diff_acc", beliefs, true_types=0, discount=1.0)
+    rewards = paid("diff_acc", beliefs)
     assert rewards.sum() == pytest.approx(0.6 - 0.2)
 
 
 def test_a_final_potential_of_zero_makes_the_differences_sum_to_the_start_alone():
     beliefs = np.array([[0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
-    rewards = intrinsic_rewards("diff_acc", beliefs, 0, discount=1.0, final_potential="zero")
+    rewards = paid("diff_acc", beliefs, final_potential="zero")
     assert rewards.sum() == pytest.approx(-0.2)
 
 
 def test_clipping_bounds_each_reward_to_both_sides():
     beliefs = np.array([SURE, WRONG, SURE])
-    rewards = intrinsic_rewards("diff_log_acc", beliefs, 0, discount=1.0, clip=2.0)
+    rewards = paid("diff_log_acc", beliefs, clip=2.0)
     np.testing.assert_array_equal(rewards, [-2.0, 2.0])
 
 
 def test_a_belief_that_is_not_a_distribution_is_refused():
     with pytest.raises(ValueError, match="distributions"):
-        intrinsic_rewards("diff_acc", np.array([[0.5, 0.5], [np.nan, 1.0]]), 0, 1.0)
+        paid("diff_acc", np.array([[0.5, 0.5], [np.nan, 1.0]]))

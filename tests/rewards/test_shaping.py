@@ -9,8 +9,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-
-from curio_ray.rewards.intrinsic import intrinsic_rewards
+from paid import paid
 
 CHAT, ASK = 0, 1
 UNSURE = np.array([0.5, 0.5])
@@ -33,7 +32,7 @@ def value(policy: tuple[int, ...], discount: float, name: str, final_potential: 
         guess = policy[1] if action == CHAT else policy[2 + user_type]
         rewards = np.array([0.6 * (action == CHAT), float(guess == user_type)])
         beliefs = beliefs_after(action, user_type)
-        rewards += intrinsic_rewards(name, beliefs, user_type, discount, final_potential)
+        rewards += paid(name, beliefs, user_type, discount, final_potential=final_potential)
         total += 0.5 * float(rewards @ discount ** np.arange(2))
     return total
 

@@ -19,6 +19,7 @@ from running_servers import Running
 from curio_ray.config.rewards import IntrinsicRewardConfig
 from curio_ray.config.servers import UserModelRole
 from curio_ray.dialogue import Dialogue, Turn, User
+from curio_ray.rewards.registry import make_reward
 from curio_ray.rewards.streams import INTRINSIC, assign_intrinsic_reward
 from curio_ray.roles.beliefs import at_temperature
 from curio_ray.roles.chat import ChatFormat
@@ -91,7 +92,7 @@ class Listening:
         """The sum of the intrinsic rewards of a scripted dialogue with a lover of cats."""
         dialogue = self.hear(CATS_OR_DOGS, lines, **role)
         intrinsic = IntrinsicRewardConfig(name="diff_acc", attribution=attribution)
-        assign_intrinsic_reward(dialogue, intrinsic, discount=1.0)
+        assign_intrinsic_reward(dialogue, make_reward(intrinsic), intrinsic, discount=1.0)
         return sum(turn.rewards[INTRINSIC] for turn in dialogue.policy_turns)
 
 
