@@ -6,6 +6,7 @@ import ctypes
 import ctypes.util
 import threading
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -106,6 +107,6 @@ class FreeMemory:
 
 
 @cache
-def _trim_function() -> ctypes._NamedFuncPointer | None:
+def _trim_function() -> Callable[[int], int] | None:
     name = ctypes.util.find_library("c")
     return getattr(ctypes.CDLL(name), "malloc_trim", None) if name else None

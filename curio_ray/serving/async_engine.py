@@ -24,8 +24,7 @@ from curio_ray.serving.requests import (
 )
 
 if TYPE_CHECKING:
-    from vllm import RequestOutput
-    from vllm.v1.engine.async_llm import AsyncLLM
+    from vllm import AsyncLLMEngine, RequestOutput
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ class AsyncEngine:
         self._numbers = itertools.count()
         self._unfinished = 0
         self._busy_since = 0.0
-        self._engine: AsyncLLM | None = None
+        self._engine: AsyncLLMEngine | None = None
         self._shut_down = False
 
     async def start(self) -> None:
@@ -127,14 +126,14 @@ class AsyncEngine:
             await asyncio.to_thread(self._engine.shutdown)
 
     @property
-    def _llm(self) -> AsyncLLM:
+    def _llm(self) -> AsyncLLMEngine:
         if self._engine is None:
             raise ServerError(f"server '{self._server}' is not ready; await ready() first")
         return self._engine
 
     @contextlib.contextmanager
     def _ending_with_the_engine(self) -> Iterator[None]:
-        from vllm.v1.engine.exceptions import EngineDeadError
+        from curio_ray.private_api.vllm_private import EngineDeadError
 
         try:
             yield
@@ -173,16 +172,17 @@ class AsyncEngine:
 
 def _async_arguments(arguments: dict[str, Any]) -> Any:
     with without_collections():
-        from vllm import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM  # noqa: F401 (slow, off the event loop)
+        from vllm import AsyncEngineArgs, AsyncLLMEngine  # noqa: F401 (slow, off the event loop)
+
+        import curio_ray.private_api.vllm_private  # noqa: F401
 
     return AsyncEngineArgs(**arguments)
 
 
-def _async_engine(arguments: Any) -> AsyncLLM:
-    from vllm.v1.engine.async_llm import AsyncLLM
+def _async_engine(arguments: Any) -> AsyncLLMEngine:
+    from vllm import AsyncLLMEngine
 
-    return AsyncLLM.from_engine_args(arguments)
+    return AsyncLLMEngine.from_engine_args(arguments)
 
 
 @contextlib.contextmanager

@@ -23,8 +23,7 @@ from curio_ray.serving.requests import (
 )
 
 if TYPE_CHECKING:
-    from vllm import RequestOutput
-    from vllm.v1.engine.llm_engine import LLMEngine
+    from vllm import LLMEngine, RequestOutput
 
 READINGS_WAIT_STEPS = 8
 """So many steps long label requests let continuations go first."""
@@ -290,7 +289,6 @@ class InProcessEngine:
 
 def _load(arguments: dict[str, Any]) -> LLMEngine:
     with without_collections():
-        from vllm import EngineArgs
-        from vllm.v1.engine.llm_engine import LLMEngine
+        from vllm import EngineArgs, LLMEngine
 
     return LLMEngine.from_engine_args(EngineArgs(**arguments))

@@ -12,12 +12,14 @@ from vllm.distributed.weight_transfer.base import (
     WeightTransferInitInfo,
     WeightTransferUpdateInfo,
 )
-from vllm.model_executor.model_loader.reload import (
+
+from curio_ray.private_api.vllm_private import (
+    PackedLayers,
+    are_simple,
     finalize_layerwise_reload,
     initialize_layerwise_reload,
+    output_heads,
 )
-
-from curio_ray.weights.packed_layers import PackedLayers, are_simple, output_heads
 
 
 @dataclass

@@ -26,13 +26,17 @@ PRIVATE_FOLDERS = (
     "vllm.model_executor.model_loader.reload",
     "vllm.v1",
 )
-OWN_OBJECTS = ("self", "cls", "run", "os", "ctypes")
+OWN_OBJECTS = ("self", "cls", "run", "os")
 # What the package uses of private attributes, by the public object that has them.
 USED = [
     ("ray.tune.trainable.trainable", "Trainable._setup_logdir"),
     ("ray.rllib.env.env_runner_group", "EnvRunnerGroup._make_worker"),
     ("ray.rllib.utils.actor_manager", "FaultTolerantActorManager.set_actor_state"),
     ("ray.rllib.utils.actor_manager", "FaultTolerantActorManager.clear"),
+    ("vllm.model_executor.model_loader.reload.layerwise", "get_layerwise_info"),
+    ("vllm.model_executor.model_loader.reload.meta", "materialize_meta_tensor"),
+    ("vllm.model_executor.model_loader.reload.sanitize", "restore_layer_refs"),
+    ("vllm.v1.engine.exceptions", "EngineDeadError"),
     ("deepspeed.ops", "__compatible_ops__"),
     ("deepspeed.runtime.zero.stage_1_and_2", "DeepSpeedZeroOptimizer.update_lp_params"),
     ("deepspeed.runtime.zero.stage3", "DeepSpeedZeroOptimizer_Stage3.get_local_fp32_param"),

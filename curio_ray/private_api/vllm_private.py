@@ -1,6 +1,6 @@
-"""New weights for layers that vLLM keeps packed on a CPU.
+"""vLLM's private names: how a model in an engine takes new weights, and how an engine dies.
 
-There a linear layer holds a packed copy of its weight and an empty parameter. vLLM's layerwise
+On a CPU a linear layer holds a packed copy of its weight and an empty parameter. vLLM's layerwise
 reload finds out by itself when a layer is complete, which costs a fraction of a millisecond for
 each tensor; here whole models arrive, so that all layers can be packed when the last tensor came.
 """
@@ -15,9 +15,25 @@ from typing import Any
 import torch
 from vllm.model_executor.layers.linear import UnquantizedLinearMethod
 from vllm.model_executor.layers.vocab_parallel_embedding import UnquantizedEmbeddingMethod
+from vllm.model_executor.model_loader.reload import (
+    finalize_layerwise_reload,
+    initialize_layerwise_reload,
+)
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 from vllm.model_executor.model_loader.reload.meta import materialize_meta_tensor
 from vllm.model_executor.model_loader.reload.sanitize import restore_layer_refs
+from vllm.v1.engine.exceptions import EngineDeadError
+
+READ_FROM = "0.32.0"
+
+__all__ = [
+    "EngineDeadError",
+    "PackedLayers",
+    "are_simple",
+    "finalize_layerwise_reload",
+    "initialize_layerwise_reload",
+    "output_heads",
+]
 
 
 def are_simple(model: torch.nn.Module) -> bool:
