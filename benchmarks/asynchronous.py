@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from simulated_server import SimulatedEngine
 
 from curio_ray.config import load_config
 from curio_ray.serving import launch
-from curio_ray.serving.engine import UpdateSeconds
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.serving.server import ModelServer
 from curio_ray.training.algorithm import Curio, CurioConfig
@@ -48,17 +46,22 @@ class ElsewhereEngine(SimulatedEngine):
     async def init_weight_transfer(self, info: dict[str, Any]) -> None:
         """Nothing to connect."""
 
-    async def load_weights(self, chunks: Sequence[dict[str, Any]], version: int) -> UpdateSeconds:
+    async def start_weight_update(self) -> None:
+        """Nothing to prepare."""
+
+    async def update_weights(self, info: dict[str, Any]) -> None:
+        """Nothing to load."""
+
+    async def finish_weight_update(self, version: int) -> None:
         """Answer from that version."""
         self._version = version
-        return {}
 
 
 class ElsewhereServer(ModelServer):
     """A model server whose engine is elsewhere."""
 
     async def _start(self) -> None:
-        self._started_engine = ElsewhereEngine()  # type: ignore[assignment]  # needs no start
+        self._started_engine = ElsewhereEngine()
         self._serving.set()
 
 

@@ -74,7 +74,7 @@ class Runners:
         self._reservation = reserve(config)
         shell = CurioConfig.from_run_config(config)
         self._group = make_runner_group(shell, shell.run, self._reservation, tempfile.mkdtemp())
-        self._pool = RunnerPool(self._group, servers, 600, lambda: None)
+        self._pool = RunnerPool(self._group, servers, 600)
         self._users = make_task(config.task, config.seed).users("train")
         self._server_pids = server_pids
         self._pids: list[int] = self._group.foreach_env_runner(lambda _: os.getpid())

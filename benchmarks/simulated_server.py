@@ -26,6 +26,9 @@ class SimulatedEngine:
         self.vocabulary_size = 128
         self._latency_s = latency_s
 
+    async def start(self) -> None:
+        """Nothing to load."""
+
     async def generate(self, request: GenerateRequest) -> GenerateResult:
         """Wait, then answer."""
         await asyncio.sleep(self._latency_s)
@@ -44,7 +47,7 @@ class SimulatedServer(ModelServer):
 
     def simulate(self, latency_s: float) -> int:
         """Take the place of a start; the process id."""
-        self._started_engine = SimulatedEngine(latency_s)  # type: ignore[assignment]
+        self._started_engine = SimulatedEngine(latency_s)
         self._serving.set()
         return os.getpid()
 

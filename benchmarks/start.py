@@ -105,7 +105,7 @@ def one_after_the_other(config_file: Path) -> None:
     policy = config.roles.policy.server
     make_weight_sync(config, learner).connect(started[policy].named_replicas(policy))
     handles = {name: servers.replicas(name) for name, servers in started.items()}
-    pool = RunnerPool(group, handles, config.cluster.recovery_deadline_s, lambda: None)
+    pool = RunnerPool(group, handles, config.cluster.recovery_deadline_s)
     held = collect_evaluation(pool, task, config, USERS, config.seed)
     assert held.first_dialogue_at is not None
     print(f"{FIRST}\t{held.first_dialogue_at - laps._last}\t0", flush=True)

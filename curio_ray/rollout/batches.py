@@ -26,7 +26,12 @@ REPLACEMENT_ROUNDS = 3
 
 
 class Runners(Protocol):
-    """Whoever holds dialogues: a pool of actors, or this process itself."""
+    """Whoever holds dialogues: a pool of actors, or this process itself.
+
+    `restarts` counts those of them that were lost while they held dialogues.
+    """
+
+    restarts: int
 
     def collect(self, assignments: Sequence[Assignment], options: RolloutOptions) -> RolloutBatch:
         """Hold all assigned dialogues; each ends as a dialogue or as a failure."""
@@ -107,7 +112,7 @@ class TrainingBatches:
     version v - s or later, since it begins when at most s batches before it are still to be
     learned from. At 0 it is collected when it is asked for, with the weights of that moment.
 
-    A batch is collected by a thread of its own; all other calls must come from one thread.
+    A batch is collected by a thread of its own; calls must come one at a time.
     """
 
     def __init__(self, config: RunConfig, users: Sequence[User], options: RolloutOptions) -> None:

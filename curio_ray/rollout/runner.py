@@ -142,6 +142,7 @@ class LocalRunners:
         self._clients: dict[str, ServerClient] = {}
         self._connected_to: dict[str, list[str]] = {}
         self._roles: Roles | None = None
+        self.restarts = 0
 
     def connect(self, replicas: Replicas) -> None:
         """Speak to these replicas of each server from now on."""

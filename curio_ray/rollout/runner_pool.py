@@ -6,7 +6,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,6 @@ class RunnerPool:
         group: the runners.
         replicas: the servers that they speak to.
         recovery_deadline_s: seconds within which one of the runners must be back when all are lost.
-        check_servers: called again and again while dialogues are held; an error of it ends that.
     """
 
     def __init__(
@@ -68,12 +67,10 @@ class RunnerPool:
         group: OwnEnvRunnerGroup,
         replicas: Replicas,
         recovery_deadline_s: float,
-        check_servers: Callable[[], None],
     ) -> None:
         self._group = group
         self._replicas = replicas
         self._recovery_deadline_s = recovery_deadline_s
-        self._check_servers = check_servers
         self._tags = itertools.count()
         self._interrupted = threading.Event()
         self.restarts = 0
@@ -86,7 +83,6 @@ class RunnerPool:
         Raises:
             RolloutError: a runner reports an error, a share ends its runner again and again, or
                 no runner is alive within the deadline.
-            CurioError: what `check_servers` raises.
         """
         waiting = _shares(assignments, max(1, self._group.num_remote_env_runners()))
         working: dict[int, Share] = {}
@@ -97,7 +93,6 @@ class RunnerPool:
                 raise RolloutError("the run ended while dialogues were held")
             self._hand_out(waiting, working, options)
             finished += self._fetch(working)
-            self._check_servers()
             waiting += self._take_back_from_the_dead(working, options)
             if working:
                 alive_at = time.monotonic()

@@ -9,13 +9,13 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curio_ray.errors import ServerError
 from curio_ray.heavy_imports import without_collections
-from curio_ray.serving.engine import EngineStatistics, PhaseLaps, UpdateSeconds
+from curio_ray.serving.engine import EngineStatistics
 from curio_ray.serving.requests import (
     GenerateRequest,
     GenerateResult,
@@ -106,18 +106,6 @@ class AsyncEngine:
             await self._llm.finish_weight_update(weight_version=str(version))
             await self._llm.resume_generation()
         self.statistics.weight_updates += 1
-
-    async def load_weights(self, chunks: Sequence[dict[str, Any]], version: int) -> UpdateSeconds:
-        """A whole update, a call to the engine's process for each part of it."""
-        laps = PhaseLaps()
-        await self.start_weight_update()
-        laps.end("start")
-        for chunk in chunks:
-            await self.update_weights(chunk)
-        laps.end("update")
-        await self.finish_weight_update(version)
-        laps.end("finish")
-        return laps.seconds
 
     async def shutdown(self) -> None:
         """End the engine's process."""

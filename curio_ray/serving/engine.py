@@ -1,11 +1,11 @@
-"""The one interface that both vLLM engines answer."""
+"""What a server asks of its engine: to sample and, where its model is trained, to take weights."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 
@@ -50,14 +50,8 @@ class PhaseLaps:
         self._since = now
 
 
-class Engine(Protocol):
-    """Generates tokens, and takes new weights between two steps.
-
-    A weight update is `start_weight_update`, any number of `update_weights`, then
-    `finish_weight_update`, or `load_weights` for all of them. No token is sampled in between.
-    Unfinished requests stay: their tokens so far keep the old version, the rest are sampled by the
-    new weights, on a context that the new weights have read anew.
-    """
+class SamplingEngine(Protocol):
+    """Generates tokens and reads labels."""
 
     statistics: EngineStatistics
     vocabulary_size: int
@@ -72,6 +66,20 @@ class Engine(Protocol):
             ServerError: the engine refused the request or failed.
         """
 
+    async def shutdown(self) -> None:
+        """Stop, also after a start that failed; unfinished requests fail."""
+
+
+@runtime_checkable
+class TrainableEngine(SamplingEngine, Protocol):
+    """Also takes new weights between two steps.
+
+    A weight update is `start_weight_update`, any number of `update_weights`, then
+    `finish_weight_update`. No token is sampled in between. Unfinished requests stay: their tokens
+    so far keep the old version, the rest are sampled by the new weights, on a context that the new
+    weights have read anew.
+    """
+
     async def init_weight_transfer(self, info: dict[str, Any]) -> None:
         """Connect to the sender of weights."""
 
@@ -83,9 +91,3 @@ class Engine(Protocol):
 
     async def finish_weight_update(self, version: int) -> None:
         """Complete the model, forget everything cached, stamp the version and go on."""
-
-    async def load_weights(self, chunks: Sequence[dict[str, Any]], version: int) -> UpdateSeconds:
-        """A whole update whose chunks are there; how long each of its phases took."""
-
-    async def shutdown(self) -> None:
-        """Stop, also after a start that failed; unfinished requests fail."""

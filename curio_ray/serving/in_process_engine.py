@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from curio_ray.errors import ServerError
 from curio_ray.heavy_imports import without_collections
 from curio_ray.process_memory import FreeMemory
-from curio_ray.serving.engine import EngineStatistics, PhaseLaps, UpdateSeconds
+from curio_ray.serving.engine import EngineStatistics
 from curio_ray.serving.requests import (
     GenerateRequest,
     GenerateResult,
@@ -92,28 +91,20 @@ class InProcessEngine:
 
     async def init_weight_transfer(self, info: dict[str, Any]) -> None:
         """Tell the model's worker how weights will come."""
-        await self._on_worker("init_weight_transfer_engine", info)
+        await self._between_steps(partial(self._call_worker, "init_weight_transfer_engine", info))
 
     async def start_weight_update(self) -> None:
         """Stop stepping and make the model ready to receive."""
-        await self._between_steps(self._pause)
-        await self._on_worker("start_weight_update")
+        await self._between_steps(self._start_update)
 
     async def update_weights(self, info: dict[str, Any]) -> None:
         """Receive one chunk of weights."""
-        await self._on_worker("update_weights", info)
+        await self._between_steps(partial(self._call_worker, "update_weights", info))
 
     async def finish_weight_update(self, version: int) -> None:
         """Complete the model, drop every cached key and value, stamp the version, step again."""
-        await self._on_worker("finish_weight_update")
-        await self._between_steps(partial(self._resume, version))
+        await self._between_steps(partial(self._finish_update, version))
         self.statistics.weight_updates += 1
-
-    async def load_weights(self, chunks: Sequence[dict[str, Any]], version: int) -> UpdateSeconds:
-        """A whole update between two steps."""
-        seconds: UpdateSeconds = await self._between_steps(partial(self._update, chunks, version))
-        self.statistics.weight_updates += 1
-        return seconds
 
     async def shutdown(self) -> None:
         """Stop between two steps; unfinished requests fail."""
@@ -127,9 +118,6 @@ class InProcessEngine:
 
     async def _between_steps(self, task: Any) -> Any:
         return await self._loop.run_in_executor(self._thread, task)
-
-    async def _on_worker(self, method: str, *arguments: Any) -> None:
-        await self._between_steps(partial(self._call_worker, method, *arguments))
 
     def _admit_arrived(self) -> None:
         arrived, self._arrived = self._arrived, []
@@ -262,23 +250,15 @@ class InProcessEngine:
             self._loop.call_soon_threadsafe(self._fail, failure)
             raise failure from error
 
-    def _update(self, chunks: Sequence[dict[str, Any]], version: int) -> UpdateSeconds:
-        laps = PhaseLaps()
+    def _start_update(self) -> None:
         self._pause()
         self._call_worker("start_weight_update")
-        laps.end("start")
-        for chunk in chunks:
-            self._call_worker("update_weights", chunk)
-        laps.end("update")
-        self._call_worker("finish_weight_update")
-        self._resume(version)
-        laps.end("finish")
-        return laps.seconds
 
     def _pause(self) -> None:
         self._paused = True
 
-    def _resume(self, version: int) -> None:
+    def _finish_update(self, version: int) -> None:
+        self._call_worker("finish_weight_update")
         # Without preempting them, running requests hold cache blocks and the reset does nothing.
         if not self._engine.reset_prefix_cache(reset_running_requests=True):
             raise ServerError(f"server '{self._server}': the prefix cache could not be reset")

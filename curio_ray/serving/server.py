@@ -16,7 +16,7 @@ import ray
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import NotServingError, ServerError
 from curio_ray.serving.connection import Address, RequestServer
-from curio_ray.serving.engine import Engine, UpdateSeconds
+from curio_ray.serving.engine import PhaseLaps, SamplingEngine, TrainableEngine, UpdateSeconds
 from curio_ray.serving.engine_arguments import engine_arguments, set_process_environment
 from curio_ray.serving.requests import GenerateRequest, GenerateResult, refusal
 from curio_ray.tracking.prometheus import Exporter
@@ -49,7 +49,7 @@ class ModelServer:
         self.replica = replica
         self._receiver = receiver
         self._seed = seed
-        self._started_engine: Engine | None = None
+        self._started_engine: SamplingEngine | None = None
         self._starting: asyncio.Task[None] | None = None
         self._was_lost = ray.get_runtime_context().was_current_actor_reconstructed
         self._serving = asyncio.Event()
@@ -139,23 +139,23 @@ class ModelServer:
 
     async def init_weight_transfer(self, info: dict[str, Any]) -> None:
         """Connect to the sender of weights."""
-        await self._engine.init_weight_transfer(info)
+        await self._trainable_engine.init_weight_transfer(info)
 
     async def start_weight_update(self) -> None:
         """Pause generation and make the model ready to receive."""
-        await self._engine.start_weight_update()
+        await self._trainable_engine.start_weight_update()
 
     async def update_weights(self, info: dict[str, Any]) -> None:
         """Receive one chunk of weights."""
-        await self._engine.update_weights(info)
+        await self._trainable_engine.update_weights(info)
 
     async def finish_weight_update(self, version: int) -> None:
         """Complete the model, reset the prefix cache, stamp the version and go on."""
-        await self._engine.finish_weight_update(version)
+        await self._trainable_engine.finish_weight_update(version)
         self._has_version(version)
 
     async def load_weights(self, version: int, *buckets: WeightBucket) -> UpdateSeconds:
-        """A whole update, from buckets that lie in the object store.
+        """A whole update in one call, from buckets that lie in the object store.
 
         Returns:
             Seconds of `start`, `update` and `finish`.
@@ -163,9 +163,15 @@ class ModelServer:
         from curio_ray.weights.arrays import as_tensors
 
         chunks = [{"tensors": as_tensors(bucket)} for bucket in buckets]
-        seconds = await self._engine.load_weights(chunks, version)
-        self._has_version(version)
-        return seconds
+        laps = PhaseLaps()
+        await self.start_weight_update()
+        laps.end("start")
+        for chunk in chunks:
+            await self.update_weights(chunk)
+        laps.end("update")
+        await self.finish_weight_update(version)
+        laps.end("finish")
+        return laps.seconds
 
     async def stats(self) -> dict[str, Any]:
         """Totals since the start, the requests now running and the version of the weights."""
@@ -184,11 +190,18 @@ class ModelServer:
             await self._started_engine.shutdown()
 
     @property
-    def _engine(self) -> Engine:
+    def _engine(self) -> SamplingEngine:
         if self._started_engine is None:
             kind = NotServingError if self._was_lost else ServerError
             raise kind(f"server '{self.name}' has not started; await ready() first")
         return self._started_engine
+
+    @property
+    def _trainable_engine(self) -> TrainableEngine:
+        engine = self._engine
+        if not isinstance(engine, TrainableEngine):
+            raise ServerError(f"server '{self.name}' has an engine that takes no weights")
+        return engine
 
     def _refuse_while_behind(self) -> None:
         if self._was_lost and not self._serving.is_set():
@@ -207,7 +220,7 @@ class ModelServer:
         return answer
 
 
-def _make_engine(name: str, config: ServerConfig, arguments: dict[str, Any]) -> Engine:
+def _make_engine(name: str, config: ServerConfig, arguments: dict[str, Any]) -> TrainableEngine:
     if config.engine == "async":
         from curio_ray.serving.async_engine import AsyncEngine
 

@@ -187,14 +187,11 @@ class Curio(HomelessAlgorithm):
             self.env_runner_group,
             self.trainer.servers.handles(),
             run.cluster.recovery_deadline_s,
-            self.trainer.check_servers,
         )
 
     def training_step(self) -> None:
         """One iteration of the core, logged under its own metric names."""
         self.last_iteration = self.trainer.step(self.runners)
-        self.last_iteration.metrics["runner_restarts"] = self.runners.restarts
-        self.last_iteration.metrics["server_restarts"] = self.trainer.watch.restarts
         for name, value in self.last_iteration.metrics.items():
             self.metrics.log_value(name.split("/"), value, window=1)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue
@@ -20,6 +21,7 @@ from curio_ray.evaluation.metrics import evaluation_metrics
 from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.learner.group import LearnerGroup
 from curio_ray.learner.sequences import (
+    TrainingSequence,
     log_prob_differences,
     sequence_from_dialogue,
     tokens_of_version,
@@ -36,10 +38,9 @@ from curio_ray.rollout.clock import collection_parts
 from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.run_folder.checkpoints import POLICY_FOLDER
 from curio_ray.serving.launch import ServerSet, start_servers
-from curio_ray.serving.replicas import Replica
 from curio_ray.tasks.base import Split
 from curio_ray.tasks.registry import make_task
-from curio_ray.weights.sync import make_weight_sync
+from curio_ray.training.supervisor import Supervisor
 
 STATE_FILE = "trainer.json"
 LEARNER_FOLDER = "learner"
@@ -68,6 +69,18 @@ class PhaseClock:
         self.seconds[f"time/{name}"] = time.perf_counter() - start
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Sequences to learn from; where they were scored, the values before their policy turns.
+
+    `agreement` tells how far the log-probs of learner and server differ.
+    """
+
+    sequences: list[TrainingSequence]
+    values: list[np.ndarray] | None = None
+    agreement: Mapping[str, float] = field(default_factory=dict)
+
+
 class Trainer:
     """Servers, learner and users of one run, and the step that brings them together.
 
@@ -85,50 +98,31 @@ class Trainer:
         self.learner = LearnerGroup(config, reservation)
         self.servers: ServerSet = start_servers(config, reservation)
         self.learner.start()
-        self._sync = make_weight_sync(config, self.learner)
+        self.supervisor = Supervisor(config, self.servers, self.learner)
         self.iteration = 0
         self.dialogues = 0
-        self.version = 0
-        # Ranks meet in collectives: calls of two threads could reach them in different orders.
-        self._learner_in_use = threading.Lock()
-        self._learner_joined = False
         self.first_dialogue_at: float | None = None
 
     def wait_ready(self) -> None:
         """Wait until the servers answer."""
-        self.servers.wait_ready()
-        self.watch = self.servers.watch()
-
-    def check_servers(self) -> None:
-        """Let lost replicas that are back serve again; to be called while dialogues are held.
-
-        Does nothing while the learner works for another thread.
-
-        Raises:
-            DeadlineError: a lost replica is not back within `cluster.recovery_deadline_s`.
-            ServerError: a lost replica cannot come back.
-            LearnerError: the learner failed while it was loading.
-        """
-        if self._learner_in_use.acquire(blocking=False):
-            try:
-                if not self._learner_joined:
-                    self.learner.check_start()
-                self.watch.check(self._renew)
-            finally:
-                self._learner_in_use.release()
+        self.supervisor.wait_ready()
 
     def step(self, runners: Runners) -> Iteration:
         """One iteration of the algorithm."""
-        clock = PhaseClock()
+        clock, supervisor = PhaseClock(), self.supervisor
         with clock.phase("collect"):
             wanted = self.config.training.iterations - self.iteration
-            batch, collecting = self._batches.next(runners, wanted)
+            batch, collecting = supervisor.during(self._batches.next, runners, wanted)
             self._note_first_dialogue(batch)
-        with self._learner_at_work():
-            learned = self._learn(batch.dialogues, clock)
-            with clock.phase("weights"):
-                self.version += 1
-                pushed = self._push_weights()
+        supervisor.join()
+        with clock.phase("score"):
+            scored = self._score(batch.dialogues)
+        with clock.phase("credit"):
+            credited = self._credit(batch.dialogues, scored)
+        with clock.phase("learn"):
+            learned = self.learner.update(credited)
+        with clock.phase("weights"):
+            pushed = supervisor.push(supervisor.version + 1)
         self.iteration += 1
         self.dialogues += len(batch.dialogues)
         metrics = {
@@ -138,26 +132,31 @@ class Trainer:
             "collection_seconds": collecting,
             **dialogue_metrics(batch.dialogues, self.task),
             **self._stalled(batch.dialogues),
-            **staleness(batch.dialogues, self.version - 1),
+            **staleness(batch.dialogues, supervisor.version - 1),
+            **scored.agreement,
             **learned,
             "retries": batch.retries,
             "replaced": len(batch.failures),
-            "weight_version": self.version,
+            "weight_version": supervisor.version,
             **clock.seconds,
             **collection_parts(clock.seconds["time/collect"], batch.seconds),
             **{f"time/weights_{phase}": seconds for phase, seconds in pushed.items()},
+            "runner_restarts": runners.restarts,
+            "server_restarts": supervisor.restarts,
         }
         return Iteration(self.iteration, metrics, batch.dialogues)
 
     def settle(self) -> None:
         """Wait until no dialogue is held; what was collected ahead stays for its turn."""
-        self._batches.settle()
+        self.supervisor.during(self._batches.settle)
 
     def measure(self, runners: Runners, users: int, split: Split = "held_out") -> dict[str, Any]:
         """The evaluation figures of the present policy; always the same users and seeds."""
         config = self.config
         self.settle()
-        batch = collect_evaluation(runners, self.task, config, users, config.seed, split)
+        batch = self.supervisor.during(
+            collect_evaluation, runners, self.task, config, users, config.seed, split
+        )
         self._note_first_dialogue(batch)
         second = self._second_user_model
         reread = None if second is None else second.read(batch.dialogues, self.servers)
@@ -172,13 +171,13 @@ class Trainer:
         Dialogues that nothing was learned from yet are left out: their users come again.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        with self._learner_at_work():
-            self.learner.save(folder / LEARNER_FOLDER)
-            self.learner.export_policy(folder / POLICY_FOLDER)
+        self.supervisor.join()
+        self.learner.save(folder / LEARNER_FOLDER)
+        self.learner.export_policy(folder / POLICY_FOLDER)
         state = {
             "iteration": self.iteration,
             "dialogues": self.dialogues,
-            "version": self.version,
+            "version": self.supervisor.version,
             **self._batches.state(),
         }
         (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
@@ -193,60 +192,46 @@ class Trainer:
             state = json.loads((folder / STATE_FILE).read_text())
             self._batches.restore(state)
             self.iteration, self.dialogues = state["iteration"], state["dialogues"]
-            self.version = state["version"]
+            version = state["version"]
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"{folder} is not a checkpoint of this run: {error}; name another one"
             ) from error
-        with self._learner_at_work():
-            self.learner.load(folder / LEARNER_FOLDER)
-            self._push_weights()
+        self.supervisor.join()
+        self.learner.load(folder / LEARNER_FOLDER)
+        self.supervisor.push(version)
 
     def shutdown(self) -> None:
         """End servers and learner, after the runners were told to stop."""
         self._batches.close()
+        self.supervisor.close()
         try:
             self.learner.shutdown()
         finally:
             self.servers.shutdown()
 
-    @contextmanager
-    def _learner_at_work(self) -> Iterator[None]:
-        """Inside, the learner is there and works for this thread alone."""
-        with self._learner_in_use:
-            self._join_learner()
-            yield
+    def _score(self, dialogues: list[Dialogue]) -> Scored:
+        """The dialogues in tokens, and where the learner needs it a pass over them first."""
+        sequences = [sequence_from_dialogue(dialogue) for dialogue in dialogues]
+        if not self._scores_first:
+            return Scored(sequences)
+        scores = self.learner.score(sequences)
+        version = self.supervisor.version
+        fresh = [tokens_of_version(dialogue, version) for dialogue in dialogues]
+        return Scored(
+            with_references(sequences, scores),
+            [score.values for score in scores],
+            log_prob_differences(sequences, scores, fresh),
+        )
 
-    def _join_learner(self) -> None:
-        """Wait until the learner has loaded, and join it with its server for weight transfer."""
-        if not self._learner_joined:
-            self.learner.wait_ready()
-            policy = self.config.roles.policy.server
-            self._sync.connect(self.watch.alive(policy), self.watch.mark_lost)
-            self._learner_joined = True
-
-    def _learn(self, dialogues: list[Dialogue], clock: PhaseClock) -> dict[str, float]:
-        """Assign rewards and advantages, and take the learner's step."""
-        values, agreement = None, {}
-        with clock.phase("score"):
-            sequences = [sequence_from_dialogue(dialogue) for dialogue in dialogues]
-            if self._scores_first:
-                scores = self.learner.score(sequences)
-                values = [score.values for score in scores]
-                fresh = [tokens_of_version(dialogue, self.version) for dialogue in dialogues]
-                agreement = log_prob_differences(sequences, scores, fresh)
-                sequences = with_references(sequences, scores)
-        with clock.phase("credit"):
-            self._reward(dialogues)
-            advantages, targets = batch_advantages(
-                dialogues, values, self.config.rewards, self.config.credit
-            )
-            credited = [
-                with_credit(*each) for each in zip(sequences, advantages, targets, strict=True)
-            ]
-        with clock.phase("learn"):
-            learned = self.learner.update(credited)
-        return {**agreement, **learned}
+    def _credit(self, dialogues: list[Dialogue], scored: Scored) -> list[TrainingSequence]:
+        """The sequences with the advantages that their dialogues' rewards give them."""
+        self._reward(dialogues)
+        advantages, targets = batch_advantages(
+            dialogues, scored.values, self.config.rewards, self.config.credit
+        )
+        each = zip(scored.sequences, advantages, targets, strict=True)
+        return [with_credit(*parts) for parts in each]
 
     @property
     def _scores_first(self) -> bool:
@@ -260,17 +245,6 @@ class Trainer:
         for dialogue in dialogues:
             assign_intrinsic_reward(dialogue, self._intrinsic, rewards.intrinsic, discount)
             assign_penalties(dialogue, rewards.penalties)
-
-    def _push_weights(self) -> dict[str, float]:
-        replicas = self.watch.alive(self.config.roles.policy.server)
-        return self._sync.push(replicas, self.version, self.watch.mark_lost)
-
-    def _renew(self, replica: Replica) -> None:
-        """Give the present weights to a replica that has started anew, where it needs them."""
-        if replica.server == self.config.roles.policy.server:
-            self._join_learner()
-            others = self.watch.alive(replica.server)
-            self._sync.renew({replica.name: replica.actor}, others, self.version)
 
     def _stalled(self, dialogues: list[Dialogue]) -> dict[str, float]:
         if self.config.rollout.stall is None:

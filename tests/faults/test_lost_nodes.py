@@ -82,7 +82,8 @@ def hold(algorithm: Curio) -> RolloutBatch:
     trainer = algorithm.trainer
     users = trainer.task.users("held_out")[:DIALOGUES]
     assignments = make_assignments("held_out", users, 0, seed=3)
-    return algorithm.runners.collect(assignments, trainer._options())
+    collect = algorithm.runners.collect
+    return trainer.supervisor.during(collect, assignments, trainer._options())
 
 
 def hold_while_losing_a_node(algorithm: Curio, nodes: TwoNodes) -> RolloutBatch:
@@ -121,8 +122,9 @@ def distant_replicas(algorithm: Curio) -> list[tuple[str, int]]:
 
 def wait_for_return(algorithm: Curio, restarts: int) -> None:
     until = time.monotonic() + PATIENCE_S
-    while algorithm.trainer.watch.restarts < restarts and time.monotonic() < until:
-        algorithm.trainer.check_servers()
+    supervisor = algorithm.trainer.supervisor
+    while supervisor.restarts < restarts and time.monotonic() < until:
+        supervisor.check()
         time.sleep(0.2)
 
 
@@ -173,7 +175,7 @@ def tell(algorithm: Curio, nodes: TwoNodes, story: Story, folder: Path) -> None:
     story.during = hold_while_losing_a_node(algorithm, nodes)
     story.runners_lost = algorithm.runners.restarts
     story.replicas_lost = [
-        len(trainer.servers.replicas(name)) - len(trainer.watch.alive(name))
+        len(trainer.servers.replicas(name)) - len(trainer.supervisor.watch.alive(name))
         for name in ("policy", "frozen")
     ]
     train(algorithm, story)

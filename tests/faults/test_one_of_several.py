@@ -58,7 +58,7 @@ def without_a_replica(algorithm: Curio) -> Seen:
     lost = trainer.servers.replicas("policy")[1]
     os.kill(ray.get(lost.ready.remote())["pid"], signal.SIGKILL)
     until = time.monotonic() + PATIENCE_S
-    while len(trainer.watch.alive("policy")) > 1 and time.monotonic() < until:
+    while len(trainer.supervisor.watch.alive("policy")) > 1 and time.monotonic() < until:
         time.sleep(0.01)
     return train(algorithm)
 
