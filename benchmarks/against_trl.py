@@ -149,7 +149,7 @@ def overrides(options: argparse.Namespace) -> tuple[str, ...]:
         f"learner.threads={options.threads}",
         f"training.max_staleness={int(options.asynchronous)}",
         "training.iterations=1000000",
-        "credit.estimator=group",
+        "credit.estimator=rloo",
         f"credit.group_size={options.group}",
         f"training.dialogues_per_iteration={options.dialogues}",
         "cluster.dashboard=false",

@@ -29,10 +29,10 @@ from rich.table import Table
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 from curio_ray.config.learner import LearnerConfig
-from curio_ray.learner import losses
 from curio_ray.learner.deepspeed_setup import join_process_group
 from curio_ray.learner.engine import LearnerEngine
 from curio_ray.learner.model_loading import DTYPES, build_policy_value_model
+from curio_ray.learner.objective import Counts, Objective
 from curio_ray.learner.packing import pack_sequences, pack_tensors
 from curio_ray.learner.sequences import TrainingSequence
 from curio_ray.model_paths import locate_model
@@ -119,19 +119,13 @@ def bare_loop(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[],
     network = build_policy_value_model(model, config, 1.0, seed=0).to(device)
     optimizer = Float32AdamW(network, config)
     lengths = [len(each) for each in dialogues]
-    tokens = sum(each.policy_tokens for each in dialogues)
-    turns = sum(len(each.value_positions) for each in dialogues)
+    objective, counts = Objective(config), Counts.of(dialogues)
 
     def step() -> None:
         for pack in pack_sequences(lengths, 1, config.tokens_per_pack)[0]:
             tensors = pack_tensors([dialogues[index] for index in pack], device)
             log_probs, values = network(tensors)
-            ratios = losses.importance_ratios(log_probs, tensors.behaviour_log_probs)
-            policy = losses.policy_gradient_loss(
-                log_probs, ratios, tensors.advantages, config.ratio_cap
-            )
-            value = losses.value_loss(values, tensors.value_targets)
-            (policy / tokens + config.value.coefficient * value / turns).backward()
+            objective(tensors, log_probs, values, counts)[0].backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
         optimizer.step()
 
@@ -167,7 +161,7 @@ def padded_samples(model: str, config: LearnerConfig, dialogues: Any) -> Callabl
             ids, mask, action = (each.to(device) for each in (ids, mask, action))
             logits = network(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
             log_probs = logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
-            ratios = (log_probs.detach() + 3).exp().clamp(max=config.ratio_cap)
+            ratios = (log_probs.detach() + 3).exp().clamp(max=config.loss.importance_ratio_cap)
             loss = -(ratios * 0.1 * log_probs * action[:, 1:]).sum() / tokens
             loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)

@@ -19,9 +19,23 @@ class Section(BaseModel):
 
 
 def section_class(annotation: Any) -> type[BaseModel] | None:
-    """The section that a field holds, also where it may be left empty, or None."""
+    """The section that a field holds, also where it may be left empty, or None.
+
+    None as well where there is a choice of sections.
+    """
+    sections = section_classes(annotation)
+    return sections[0] if len(sections) == 1 else None
+
+
+def section_classes(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that a field may hold: none, one, or several that are told apart by `name`."""
     choices = (
         get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     )
-    sections = [each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)]
-    return sections[0] if sections else None
+    return [each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)]
+
+
+def section_name(section: type[BaseModel]) -> str:
+    """What the field `name` of a section says, where it is one of several to choose from."""
+    name: str = get_args(section.model_fields["name"].annotation)[0]
+    return name

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from curio_ray.config.base import section_class
+from curio_ray.config.base import section_class, section_classes, section_name
 
 _KINDS = {
     "int": "a whole number",
@@ -39,7 +39,7 @@ def explain(details: ErrorDetails, root: type[BaseModel] | None, prefix: str = "
         prefix: the path of that model in the whole config.
     """
     location, kind = details["loc"], details["type"]
-    path = ".".join(str(part) for part in (*([prefix] if prefix else []), *location))
+    path = ".".join((*([prefix] if prefix else []), *_written(root, location)))
     if kind == "value_error":
         message = details["msg"].removeprefix("Value error, ")
         return f"{path}: {message}" if path else message
@@ -51,7 +51,18 @@ def explain(details: ErrorDetails, root: type[BaseModel] | None, prefix: str = "
         return f"{path}: there is no such field; {hint}"
     if kind == "missing":
         return f"{path}: is missing; write {_what_belongs(root, location)}"
+    if kind.startswith("union_tag"):
+        return f"{path}.{_choice(root, details)}"
     return f"{path}: {_allowed(details)}"
+
+
+def _choice(root: type[BaseModel] | None, details: ErrorDetails) -> str:
+    """For a field that is a choice of sections: that `name` must be one of theirs."""
+    found, _ = _walk(root, details["loc"])
+    names = ", ".join(section_name(each) for each in section_classes(found))
+    if details["type"] == "union_tag_not_found":
+        return f"name: is missing; write one of: {names}"
+    return f"name: {_short(details['ctx']['tag'])} does not work; write one of: {names}"
 
 
 def _allowed(details: ErrorDetails) -> str:
@@ -96,13 +107,36 @@ def _fields_at(root: type[BaseModel] | None, location: Sequence[int | str]) -> l
 
 
 def _section_at(root: type[BaseModel] | None, location: Sequence[int | str]) -> Any:
+    return _walk(root, location)[0]
+
+
+def _written(root: type[BaseModel] | None, location: Sequence[int | str]) -> list[str]:
+    """The parts of a location as a user writes them; pydantic adds which section was chosen."""
+    return _walk(root, location)[1]
+
+
+def _walk(root: type[BaseModel] | None, location: Sequence[int | str]) -> tuple[Any, list[str]]:
+    """What belongs at a location, or None where it is not known, and the path as it is written."""
     found: Any = root
+    path = []
     for part in location:
+        chosen = _chosen(found, part)
+        if chosen is not None:
+            found = chosen
+            continue
+        path.append(str(part))
         section = section_class(found)
         if section is not None and str(part) in section.model_fields:
             found = section.model_fields[str(part)].annotation
         elif get_origin(found) is dict:
             found = get_args(found)[1]
         else:
-            return None
-    return found
+            found = None
+    return found, path
+
+
+def _chosen(annotation: Any, part: int | str) -> type[BaseModel] | None:
+    choices = section_classes(annotation)
+    if len(choices) < 2:
+        return None
+    return next((each for each in choices if section_name(each) == part), None)

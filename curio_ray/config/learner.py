@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from curio_ray.config.base import Positive, Seconds, Section
 from curio_ray.config.cluster import LearnerPlacementConfig
+from curio_ray.config.losses import LossConfig, ReinforceLossConfig
 
 
 class ValueHeadConfig(Section):
@@ -83,8 +84,8 @@ class LearnerConfig(Section):
     lora: LoraConfig | None = None
     """Trains adapters and value head alone; the servers get weights with the adapters merged. By
     default every weight is trained."""
-    ratio_cap: Annotated[float, Field(ge=1)] = 2.0
-    """Largest importance ratio of a token."""
+    loss: LossConfig = ReinforceLossConfig()
+    """The policy's loss, by its name."""
     kl_coefficient: Annotated[float, Field(ge=0)] = 0.01
     """Weight of the KL divergence from the start policy; 0 keeps no copy of it, nor does lora."""
     value: ValueHeadConfig = ValueHeadConfig()

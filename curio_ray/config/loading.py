@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from curio_ray.config.explain import explain
+from curio_ray.config.renamed import renamed_problems
 from curio_ray.config.run import RunConfig
 from curio_ray.errors import ConfigError
 from curio_ray.model_paths import absolute_name
@@ -47,6 +48,8 @@ def parse_config(values: dict[str, Any], source: str = "config") -> RunConfig:
     Raises:
         ConfigError: a field is unknown, missing or wrong.
     """
+    if renamed := list(renamed_problems(values)):
+        raise ConfigError(f"{source} cannot work:\n  " + "\n  ".join(renamed))
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:

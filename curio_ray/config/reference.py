@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from curio_ray.config.base import section_class
+from curio_ray.config.base import section_classes, section_name
 from curio_ray.config.run import RunConfig
 
 INTRODUCTION = """\
@@ -37,30 +37,34 @@ def render_reference() -> str:
     return "\n".join(parts)
 
 
-def _sections(model: type[BaseModel], path: str) -> Iterator[str]:
-    title = f"`{path}`" if path else "The run"
+def _sections(model: type[BaseModel], path: str, choice: str = "") -> Iterator[str]:
+    title = f"`{path}`{choice}" if path else "The run"
     rows = [_row(name, field) for name, field in model.model_fields.items()]
     lines = [f"## {title}", "", inspect.getdoc(model) or "", ""]
     lines += ["| field | values | default | meaning |", "|---|---|---|---|", *rows, ""]
     yield "\n".join(lines)
     for name, field in model.model_fields.items():
         below = f"{path}.{name}" if path else name
-        section, suffix = _section_of(field.annotation)
-        if section is not None:
-            yield from _sections(section, below + suffix)
+        sections, suffix = _sections_of(field.annotation)
+        for section in sections:
+            kind = f" with `name: {section_name(section)}`" if len(sections) > 1 else ""
+            yield from _sections(section, below + suffix, kind)
 
 
-def _section_of(annotation: Any) -> tuple[type[BaseModel] | None, str]:
+def _sections_of(annotation: Any) -> tuple[list[type[BaseModel]], str]:
+    """What a field holds: no section, one, or a choice; and what follows its path in names."""
     if get_origin(annotation) is dict:
-        return _section_of(get_args(annotation)[1])[0], ".NAME"
-    return section_class(annotation), ""
+        return _sections_of(get_args(annotation)[1])[0], ".NAME"
+    return section_classes(annotation), ""
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    section, suffix = _section_of(field.annotation)
-    values = f"section{'s by name' if suffix else ''}" if section else _values(field)
+    sections, suffix = _sections_of(field.annotation)
+    values = f"section{'s by name' if suffix else ''}" if sections else _values(field)
+    if len(sections) > 1:
+        values += ": " + ", ".join(f"`{section_name(each)}`" for each in sections)
     meaning = " ".join((field.description or "").split())
-    cells = (f"`{name}`", values, _default(field, section), meaning)
+    cells = (f"`{name}`", values, _default(field, sections), meaning)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -87,10 +91,12 @@ def _type_name(annotation: Any) -> str:
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)).lower())
 
 
-def _default(field: FieldInfo, section: type[BaseModel] | None) -> str:
+def _default(field: FieldInfo, sections: list[type[BaseModel]]) -> str:
     if field.is_required():
         return "required"
-    if section is not None and field.default is not None:
+    if len(sections) > 1:
+        return f"`{field.default.name}`"
+    if sections and field.default is not None:
         return ""
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined or value == {}:

@@ -99,12 +99,12 @@ class RewardsConfig(Section):
 class CreditConfig(Section):
     """From rewards to advantages, one per policy turn.
 
-    `discount` and `gae_lambda` are spent at turn boundaries. `gae` uses the value head; `group`
+    `discount` and `gae_lambda` are spent at turn boundaries. `gae` uses the value head; `rloo`
     compares the dialogues of one user with each other (leave-one-out), without a value.
     """
 
-    estimator: Literal["gae", "group"] = "gae"
-    """gae: the value head is the baseline. group: the other dialogues of the same user are."""
+    estimator: Literal["gae", "rloo"] = "gae"
+    """gae: the value head is the baseline. rloo: the other dialogues of the same user are."""
     discount: Fraction = 1.0
     """Per turn; also the discount of the reward's potential differences."""
     gae_lambda: Fraction = 0.95

@@ -121,9 +121,9 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _groups_fill_the_batch(self) -> RunConfig:
         size, batch = self.credit.group_size, self.training.dialogues_per_iteration
-        if self.credit.estimator == "group" and size < 2:
+        if self.credit.estimator == "rloo" and size < 2:
             raise ValueError(
-                "credit.group_size: the group baseline compares dialogues of one user; "
+                "credit.group_size: rloo compares the dialogues of one user; "
                 "write 2 or more, or credit.estimator: gae"
             )
         if batch % size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import torch.distributed
 
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
-from curio_ray.learner import losses
 from curio_ray.learner.checkpoint import RankState, load_state, save_state
 from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.lora import adapters_off
@@ -24,6 +24,7 @@ from curio_ray.learner.model_loading import (
     build_policy_value_model,
     build_reference_model,
 )
+from curio_ray.learner.objective import Counts, Objective
 from curio_ray.learner.packing import (
     Pack,
     PackedTensors,
@@ -59,6 +60,7 @@ class LearnerEngine:
         self.config = config
         self.model_path = model_path
         self.seed = seed
+        self.objective = Objective(config)
         self.rank = torch.distributed.get_rank()
         self.ranks = torch.distributed.get_world_size()
         self.device = torch.device("cuda" if config.gpus_per_rank else "cpu")
@@ -121,7 +123,8 @@ class LearnerEngine:
                 else:
                     norms.append(norm)
         self.updates += 1
-        return sums.means(self.device) | {
+        return sums.over_ranks(self.device) | {
+            "policy_tokens": float(self.config.epochs * Counts.of(sequences).tokens),
             "gradient_norm": float(np.mean(norms)) if norms else 0.0,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "optimizer_steps": float(self.optimizer_steps),
@@ -166,8 +169,7 @@ class LearnerEngine:
         self, sequences: Sequence[TrainingSequence], sums: MetricSums
     ) -> float | None:
         """One optimizer step; the gradient norm before clipping, or None where it was skipped."""
-        tokens = sum(sequence.policy_tokens for sequence in sequences)
-        turns = sum(len(sequence.value_positions) for sequence in sequences)
+        counts = Counts.of(sequences)
         # Asked of the whole minibatch, so that all ranks take part in the same forward passes.
         scored = all(sequence.reference_log_probs is not None for sequence in sequences)
         packs, finite = self._packs(sequences), torch.ones((), device=self.device)
@@ -175,10 +177,11 @@ class LearnerEngine:
         for number, pack in enumerate(packs):
             is_last = number == len(packs) - 1
             tensors = pack_tensors([sequences[index] for index in pack], self.device)
-            reference = tensors.reference_log_probs
             if self.config.kl_coefficient > 0 and not scored:
                 reference = self._reference_log_probs(tensors)
-            loss = self._pack_loss(tensors, reference, tokens, turns, sums)
+                tensors = replace(tensors, reference_log_probs=reference)
+            loss, metrics = self.objective(tensors, *self.deepspeed(tensors), counts)
+            sums.add(metrics)
             finite *= loss.isfinite()
             if is_last and not self._on_all_ranks(finite):
                 loss = loss * torch.nan
@@ -188,36 +191,6 @@ class LearnerEngine:
             if not is_last:
                 self.deepspeed.step()
         return self._guarded_step()
-
-    def _pack_loss(
-        self,
-        pack: PackedTensors,
-        reference: torch.Tensor | None,
-        tokens: int,
-        turns: int,
-        sums: MetricSums,
-    ) -> torch.Tensor:
-        """This pack's part of the minibatch's loss, whose policy tokens and turns are given."""
-        cap = self.config.ratio_cap
-        log_probs, values = self.deepspeed(pack)
-        ratios = losses.importance_ratios(log_probs, pack.behaviour_log_probs)
-        policy = losses.policy_gradient_loss(log_probs, ratios, pack.advantages, cap)
-        value = losses.value_loss(values, pack.value_targets)
-        loss = policy / tokens + self.config.value.coefficient * value / turns
-        kl: torch.Tensor | float = 0.0
-        if self.config.kl_coefficient > 0 and reference is not None:
-            kl = losses.kl_loss(log_probs, reference, ratios, cap)
-            loss = loss + self.config.kl_coefficient * kl / tokens
-        sums.add(
-            ratios,
-            cap,
-            policy_loss=policy,
-            kl=kl,
-            value_loss=value,
-            negative_log_prob=-log_probs.sum(),
-            turns=float(len(values)),
-        )
-        return loss
 
     @torch.no_grad()
     def _reference_log_probs(self, pack: PackedTensors) -> torch.Tensor:

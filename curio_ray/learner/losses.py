@@ -1,12 +1,39 @@
-"""The losses as pure functions of per-token and per-turn tensors. Every function returns sums.
+"""The policy's losses in a registry, and the other two terms: pure functions of tensors.
 
-The caller divides by the counts of the whole minibatch over all ranks, so that the result does not
-depend on how sequences were packed.
+Every loss is a sum. The caller divides by the count of the whole minibatch over all ranks, so that
+the result does not depend on how sequences were packed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
 import torch
+
+from curio_ray.config.losses import CustomLossConfig, LossConfig
+from curio_ray.learner.metrics import Maximum, Mean, Metric
+from curio_ray.learner.packing import PackedTensors
+from curio_ray.plugins import load_function
+
+KL_RATIO_CAP = 2.0
+"""Largest importance ratio of a token in the KL divergence."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyLoss:
+    """A pack's part of the policy's loss.
+
+    `total` is a sum over tokens or over turns, a tensor of shape [] with a gradient. It is divided
+    by the number of the minibatch's tokens or turns, as `per` says. `metrics` are figures of the
+    loss's own by name; every pack must bring the same names, a pack without tokens too.
+    """
+
+    total: torch.Tensor
+    per: Literal["token", "turn"] = "token"
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
 
 
 def importance_ratios(log_probs: torch.Tensor, behaviour_log_probs: torch.Tensor) -> torch.Tensor:
@@ -14,25 +41,105 @@ def importance_ratios(log_probs: torch.Tensor, behaviour_log_probs: torch.Tensor
     return (log_probs.detach() - behaviour_log_probs).exp()
 
 
-def policy_gradient_loss(
-    log_probs: torch.Tensor,
-    ratios: torch.Tensor,
-    advantages: torch.Tensor,
-    ratio_cap: float,
-) -> torch.Tensor:
+def reinforce(
+    pack: PackedTensors, log_probs: torch.Tensor, *, importance_ratio_cap: float
+) -> PolicyLoss:
     """-Σ min(ratio, cap) · advantage · log π, with the factor before log π held constant.
 
     REINFORCE with truncated importance sampling (Espeholt et al. 2018, arXiv 1802.01561, ρ of
-    V-trace): at ratio 1 its gradient is the policy gradient. All tensors are [A].
+    V-trace): at ratio 1 its gradient is the policy gradient. `log_probs` are [A].
     """
-    return -(ratios.clamp(max=ratio_cap) * advantages * log_probs).sum()
+    ratios = importance_ratios(log_probs, pack.behaviour_log_probs)
+    total = -(ratios.clamp(max=importance_ratio_cap) * pack.advantages * log_probs).sum()
+    return PolicyLoss(total, "token", {"clipped_share": Mean.of(ratios > importance_ratio_cap)})
+
+
+def ppo(
+    pack: PackedTensors,
+    log_probs: torch.Tensor,
+    *,
+    clip_low: float,
+    clip_high: float,
+    dual_clip: float | None,
+) -> PolicyLoss:
+    """-Σ min(ratio · advantage, clip(ratio) · advantage) over tokens, with the ratio's gradient.
+
+    Schulman et al. 2017, arXiv 1707.06347, equation 7, with bounds of their own to each side. With
+    `dual_clip` c the term of a negative advantage is at least c · advantage (Ye et al. 2020, arXiv
+    1912.09729): one token sampled by chance under another policy cannot dominate.
+    `log_probs` are [A].
+    """
+    ratios = (log_probs - pack.behaviour_log_probs).exp()
+    objective, clipped = _clipped(ratios, pack.advantages, clip_low, clip_high)
+    metrics: dict[str, Metric] = {"clipped_share": Mean.of(clipped)}
+    if dual_clip is not None:
+        negative = pack.advantages < 0
+        bound = dual_clip * pack.advantages
+        metrics["dual_clipped_share"] = Mean.of(negative & (objective < bound))
+        objective = torch.where(negative, objective.maximum(bound), objective)
+    return PolicyLoss(-objective.sum(), "token", metrics)
+
+
+def gspo(
+    pack: PackedTensors, log_probs: torch.Tensor, *, clip_low: float, clip_high: float
+) -> PolicyLoss:
+    """-Σ min(ratio · advantage, clip(ratio) · advantage) over turns, with the ratio's gradient.
+
+    Zheng et al. 2025, arXiv 2507.18071, equations 5 and 7, where the sequence is one policy turn:
+    its ratio is exp(mean log-ratio of its tokens). `log_probs` are [A].
+    """
+    ratios = turn_ratios(pack, log_probs)
+    advantages = turn_means(pack, pack.advantages)
+    objective, clipped = _clipped(ratios, advantages, clip_low, clip_high)
+    metrics: dict[str, Metric] = {
+        "clipped_share": Mean.of(clipped),
+        "turn_ratio_max_deviation": Maximum.of((ratios - 1).abs()),
+    }
+    return PolicyLoss(-objective.sum(), "turn", metrics)
+
+
+def turn_ratios(pack: PackedTensors, log_probs: torch.Tensor) -> torch.Tensor:
+    """The length-normalised importance ratio of each turn, float32[T], with its gradient."""
+    return turn_means(pack, log_probs - pack.behaviour_log_probs).exp()
+
+
+def turn_means(pack: PackedTensors, values: torch.Tensor) -> torch.Tensor:
+    """The mean over each turn's tokens, [A] to [T]; 0 for a turn without any."""
+    nothing = values.new_zeros(len(pack.value_rows))
+    sums = nothing.index_add(0, pack.action_turns, values)
+    tokens = nothing.index_add(0, pack.action_turns, torch.ones_like(values))
+    return sums / tokens.clamp(min=1)
+
+
+def _clipped(
+    ratios: torch.Tensor, advantages: torch.Tensor, low: float, high: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """PPO's objective of each term, and where it is clipped."""
+    plain = ratios * advantages
+    objective = plain.minimum(ratios.clamp(1 - low, 1 + high) * advantages)
+    return objective, objective < plain
+
+
+LossFunction = Callable[..., PolicyLoss]
+
+LOSSES: dict[str, LossFunction] = {"reinforce": reinforce, "ppo": ppo, "gspo": gspo}
+"""By the name that `learner.loss.name` gives. Options come by keyword, as the config has them."""
+
+
+def make_loss(config: LossConfig) -> Callable[[PackedTensors, torch.Tensor], PolicyLoss]:
+    """The loss that a config asks for, with its options: a function of a pack and log-probs [A].
+
+    Raises:
+        ConfigError: the config's own function cannot be imported.
+    """
+    if isinstance(config, CustomLossConfig):
+        function = load_function(config.function, "learner.loss.function")
+        return partial(function, **config.options)
+    return partial(LOSSES[config.name], **config.model_dump(exclude={"name"}))
 
 
 def kl_loss(
-    log_probs: torch.Tensor,
-    reference_log_probs: torch.Tensor,
-    ratios: torch.Tensor,
-    ratio_cap: float,
+    log_probs: torch.Tensor, reference_log_probs: torch.Tensor, ratios: torch.Tensor
 ) -> torch.Tensor:
     """Σ of per-token estimates of KL(π ‖ reference), with an unbiased gradient. Tensors are [A].
 
@@ -42,7 +149,7 @@ def kl_loss(
     ratio · log(π / reference) · ∇ log π, whose mean over samples of μ is that of KL(π ‖ reference).
     """
     difference = reference_log_probs - log_probs.detach()
-    weights = ratios.clamp(max=ratio_cap)
+    weights = ratios.clamp(max=KL_RATIO_CAP)
     estimate = weights * (difference.exp() - 1 - difference)
     surrogate = weights * -difference * log_probs
     return (surrogate - surrogate.detach() + estimate).sum()

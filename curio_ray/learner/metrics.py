@@ -1,67 +1,94 @@
-"""Sums of a minibatch on one rank, and the metrics that all ranks' sums give."""
+"""Figures of an update that are added over packs and ranks, whatever their names."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 import torch.distributed
 
-SUMS = (
-    "policy_loss",
-    "kl",
-    "value_loss",
-    "ratio",
-    "clipped",
-    "negative_log_prob",
-    "tokens",
-    "turns",
-)
+from curio_ray.errors import LearnerError
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A sum, a tensor of shape [], and the number of its terms."""
+
+    total: torch.Tensor
+    count: float
+
+    @classmethod
+    def of(cls, values: torch.Tensor) -> Mean:
+        """The mean of one value per token [A] or per turn [T]; there may be none."""
+        return cls(values.sum(), float(len(values)))
+
+
+@dataclass(frozen=True, slots=True)
+class Maximum:
+    """The largest of some values that are not negative, a tensor of shape []; of none it is 0."""
+
+    value: torch.Tensor
+
+    @classmethod
+    def of(cls, values: torch.Tensor) -> Maximum:
+        """The largest of one value per token [A] or per turn [T]; there may be none."""
+        return cls(values.max() if len(values) else values.sum())
+
+
+Metric = Mean | Maximum
 
 
 @dataclass(slots=True)
 class MetricSums:
-    """What an update adds up, pack by pack: sums over tokens and turns, and one maximum.
+    """What an update adds up, pack by pack.
 
-    They stay on the packs' device: to look at a number would wait for the GPU.
+    The numbers stay on the packs' device: to look at one would wait for the GPU.
     """
 
-    sums: dict[str, torch.Tensor | float] = field(default_factory=dict)
-    largest_deviation: torch.Tensor | float = 0.0
+    totals: dict[str, torch.Tensor] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+    maxima: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def add(self, ratios: torch.Tensor, ratio_cap: float, **sums: torch.Tensor | float) -> None:
-        """Add a pack: its importance ratios [A] and its sums by name."""
-        sums |= {
-            "ratio": ratios.sum(),
-            "clipped": (ratios > ratio_cap).sum(),
-            "tokens": float(len(ratios)),
-        }
-        for name, value in sums.items():
-            amount = value.detach().double() if isinstance(value, torch.Tensor) else value
-            self.sums[name] = self.sums.get(name, 0.0) + amount
-        if len(ratios):
-            deviation = (ratios - 1).abs().max().double()
-            self.largest_deviation = deviation.clamp(min=self.largest_deviation)
+    def add(self, metrics: Mapping[str, Metric]) -> None:
+        """Add the figures of a pack."""
+        for name, metric in metrics.items():
+            if isinstance(metric, Mean):
+                total = metric.total.detach().double()
+                self.totals[name] = self.totals.get(name, 0.0) + total
+                self.counts[name] = self.counts.get(name, 0.0) + metric.count
+            else:
+                value = metric.value.detach().double()
+                self.maxima[name] = torch.maximum(value, self.maxima.get(name, value))
 
-    def means(self, device: torch.device) -> dict[str, float]:
-        """The means over all ranks. A collective: every rank must call it."""
-        totals = torch.stack([_scalar(self.sums.get(name, 0.0), device) for name in SUMS])
-        largest = _scalar(self.largest_deviation, device)
+    def over_ranks(self, device: torch.device) -> dict[str, float]:
+        """The figures of all ranks by name. A collective: every rank must call it.
+
+        Raises:
+            LearnerError: a rank has figures of other names.
+        """
+        self._check_names(device)
+        totals = torch.stack([*self.totals.values()])
+        counts = torch.tensor([*self.counts.values()], dtype=torch.float64, device=device)
         torch.distributed.all_reduce(totals)
-        torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
-        total = dict(zip(SUMS, totals.tolist(), strict=True))
-        tokens, turns = max(total["tokens"], 1.0), max(total["turns"], 1.0)
-        return {
-            "policy_loss": total["policy_loss"] / tokens,
-            "kl": total["kl"] / tokens,
-            "value_loss": total["value_loss"] / turns,
-            "ratio_mean": total["ratio"] / tokens,
-            "ratio_max_deviation": largest.item(),
-            "clipped_share": total["clipped"] / tokens,
-            "entropy": total["negative_log_prob"] / tokens,
-            "policy_tokens": total["tokens"],
-        }
+        torch.distributed.all_reduce(counts)
+        means = (totals / counts.clamp(min=1)).tolist()
+        results = dict(zip(self.totals, means, strict=True))
+        if self.maxima:
+            maxima = torch.stack([*self.maxima.values()])
+            torch.distributed.all_reduce(maxima, op=torch.distributed.ReduceOp.MAX)
+            results |= zip(self.maxima, maxima.tolist(), strict=True)
+        return results
 
-
-def _scalar(value: torch.Tensor | float, device: torch.device) -> torch.Tensor:
-    return torch.as_tensor(value, dtype=torch.float64, device=device)
+    def _check_names(self, device: torch.device) -> None:
+        """Ranks whose tensors differ in shape would wait for each other without an end."""
+        names = [*self.totals, *self.maxima]
+        code = zlib.crc32(" ".join(names).encode())
+        ends = torch.tensor([code, -code], dtype=torch.float64, device=device)
+        torch.distributed.all_reduce(ends, op=torch.distributed.ReduceOp.MAX)
+        if ends.sum():
+            raise LearnerError(
+                f"learner.loss: this rank has the metrics {', '.join(names)} and another has "
+                "others; a loss must return the same names for every pack, with or without tokens"
+            )

@@ -99,9 +99,10 @@ class PackedTensors:
 
     `token_ids` and `position_ids` are int64[1, N]; positions restart with every segment.
     The `segments` fill N. `action_rows` int64[A] are the tokens whose hidden state predicts
-    `action_ids` int64[A]; `value_rows` int64[T] those whose hidden state is valued. The rest are
-    float32: [A] and, for `value_targets`, [T]. `reference_log_probs` is None where a sequence has
-    not been scored.
+    `action_ids` int64[A]; `value_rows` int64[T] those whose hidden state is valued. `action_turns`
+    int64[A] is each action's turn, an index into T in rising order; `turn_dialogues` int64[T] each
+    turn's dialogue, counted within the pack. The rest are float32: [A] and, for `value_targets`,
+    [T]. `reference_log_probs` is None where a sequence has not been scored.
     """
 
     token_ids: torch.Tensor
@@ -109,6 +110,8 @@ class PackedTensors:
     segments: Segments
     action_rows: torch.Tensor
     action_ids: torch.Tensor
+    action_turns: torch.Tensor
+    turn_dialogues: torch.Tensor
     behaviour_log_probs: torch.Tensor
     reference_log_probs: torch.Tensor | None
     advantages: torch.Tensor
@@ -123,6 +126,7 @@ def pack_tensors(sequences: Sequence[TrainingSequence], device: torch.device) ->
     takes part in every collective and contributes nothing.
     """
     offsets = np.cumsum([0, *(len(sequence) for sequence in sequences)])
+    turns = [len(sequence.value_positions) for sequence in sequences]
     lengths = tuple(len(sequence) for sequence in sequences) or (1,)
 
     def joined(parts: list[np.ndarray], dtype: type) -> torch.Tensor:
@@ -149,6 +153,14 @@ def pack_tensors(sequences: Sequence[TrainingSequence], device: torch.device) ->
         action_ids=joined(
             [s.token_ids[a] for s, a in zip(sequences, actions, strict=True)], np.int64
         ),
+        action_turns=joined(
+            [
+                s.turns_of(a) + first
+                for s, a, first in zip(sequences, actions, np.cumsum([0, *turns]), strict=False)
+            ],
+            np.int64,
+        ),
+        turn_dialogues=joined([np.repeat(np.arange(len(turns)), turns)], np.int64),
         behaviour_log_probs=at_actions("behaviour_log_probs"),
         reference_log_probs=at_actions("reference_log_probs") if scored else None,
         advantages=at_actions("advantages"),

@@ -67,6 +67,10 @@ class TrainingSequence:
         """How many tokens the policy sampled."""
         return int(self.action_mask.sum())
 
+    def turns_of(self, tokens: np.ndarray) -> np.ndarray:
+        """The policy turn of each of the policy's tokens, int64, from their indices."""
+        return np.searchsorted(self.value_positions, tokens, side="left") - 1
+
 
 @dataclass(frozen=True, slots=True)
 class SequenceScore:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curio_ray.config.learner import LoraConfig
+from curio_ray.config.losses import CustomLossConfig
 from curio_ray.errors import ConfigError
 from curio_ray.placement.layout import DRIVER_CPUS, bundles, make_layout
 from curio_ray.placement.nodes import Node, advise, unplaced_groups
@@ -15,6 +16,7 @@ from curio_ray.plan.memory import GIB, MemoryPart
 from curio_ray.plan.models import Model, Source
 from curio_ray.plan.plan import ROLES, Plan
 from curio_ray.plan.reader_checks import evaluation_problems, too_long, user_model_problems
+from curio_ray.plugins import check_takes, load_function
 from curio_ray.weights.sync import weight_sync_class
 
 _NAMED_PARTS = 3
@@ -32,6 +34,7 @@ def check_plan(plan: Plan, machine: Machine) -> None:
     problems = [
         *_rule_problems(plan),
         *_quality_problems(plan),
+        *_loss_problems(plan),
         *_context_problems(plan),
         *_cache_problems(plan),
         *user_model_problems(plan, "roles.user_model", user_model, user_model.others),
@@ -85,6 +88,16 @@ def _quality_problems(plan: Plan) -> Iterator[str]:
                 f"rewards.quality.{name}: the task '{plan.config.task.name}' has no such quality "
                 f"term; {has}"
             )
+
+
+def _loss_problems(plan: Plan) -> Iterator[str]:
+    loss = plan.config.learner.loss
+    if isinstance(loss, CustomLossConfig):
+        try:
+            function = load_function(loss.function, "learner.loss.function")
+            check_takes(function, 2, loss.options, "learner.loss.options")
+        except ConfigError as error:
+            yield str(error)
 
 
 def _context_problems(plan: Plan) -> Iterator[str]:

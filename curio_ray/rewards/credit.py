@@ -47,11 +47,12 @@ def returns_to_go(rewards: np.ndarray, discount: float) -> np.ndarray:
     return returns
 
 
-def group_advantages(
+def rloo_advantages(
     rewards: Sequence[np.ndarray], groups: Sequence[Hashable], discount: float
 ) -> list[np.ndarray]:
     """Return-to-go of each turn less the mean return of the group's other dialogues.
 
+    REINFORCE leave-one-out (Kool et al. 2019; Ahmadian et al. 2024, arXiv 2402.14740).
     The baseline is one number per dialogue and made of other dialogues only, so it leaves the
     policy gradient unbiased however long each dialogue is.
 
@@ -95,9 +96,9 @@ def batch_advantages(
     """
     weights = stream_weights(rewards)
     turn_rewards = [weighted_rewards(dialogue, weights) for dialogue in dialogues]
-    if credit.estimator == "group":
+    if credit.estimator == "rloo":
         users = [dialogue.user.id for dialogue in dialogues]
-        advantages = group_advantages(turn_rewards, users, credit.discount)
+        advantages = rloo_advantages(turn_rewards, users, credit.discount)
         targets = [returns_to_go(each, credit.discount) for each in turn_rewards]
     else:
         assert values is not None, "turn_level_gae needs values"

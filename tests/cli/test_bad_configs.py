@@ -96,6 +96,18 @@ BAD = {
         "evaluation.judge.server=frozen",
         "servers.frozen.max_model_len: the judge's longest context can take ",
     ),
+    "unknown loss": (
+        "learner.loss.name=pop",
+        "learner.loss.name: 'pop' does not work; write one of: reinforce, ppo, gspo, custom",
+    ),
+    "loss that cannot be imported": (
+        "learner.loss={name: custom, function: 'no_such_module:loss'}",
+        "learner.loss.function: 'no_such_module:loss' cannot be loaded (No module named",
+    ),
+    "old name of a field": (
+        "learner.ratio_cap=2",
+        "learner.ratio_cap: is called learner.loss.importance_ratio_cap",
+    ),
     "wrong type": ("seed=one", "seed: 'one' does not work; write a whole number"),
     "empty section": ("learner=null", "learner: is empty; write a section"),
     "bfloat16 without ZeRO": (

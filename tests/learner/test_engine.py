@@ -11,6 +11,7 @@ import torch
 
 from curio_ray.errors import LearnerError
 from curio_ray.learner.engine import warmup_factor
+from curio_ray.learner.losses import LOSSES
 from curio_ray.learner.sequences import TrainingSequence
 
 MakeEngine = Callable[..., Any]
@@ -43,16 +44,43 @@ def overflowing(sequences: list[TrainingSequence]) -> list[TrainingSequence]:
     return [replace(s, advantages=np.where(s.action_mask, huge, 0)) for s in sequences]
 
 
-def test_the_first_step_has_ratio_one_and_no_kl(
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_the_first_step_has_ratio_one_nothing_clipped_and_no_kl(
     make_engine: MakeEngine,
     make_sequences: MakeSequences,
     model_folder: str,
     hugging_face_log_probs: Callable[..., np.ndarray],
+    name: str,
 ) -> None:
     sequences = on_policy(model_folder, make_sequences(6), hugging_face_log_probs)
-    metrics = make_engine().update(sequences)
+    metrics = make_engine(loss={"name": name}).update(sequences)
     assert metrics["ratio_max_deviation"] < 1e-4
+    assert metrics["clipped_share"] == 0
     assert abs(metrics["kl"]) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["ppo", "gspo"])
+def test_later_steps_on_the_same_dialogues_move_the_ratios_and_clip_them(
+    make_engine: MakeEngine,
+    make_sequences: MakeSequences,
+    model_folder: str,
+    hugging_face_log_probs: Callable[..., np.ndarray],
+    name: str,
+) -> None:
+    sequences = on_policy(model_folder, make_sequences(6), hugging_face_log_probs)
+    fields = {"loss": {"name": name, "clip_low": 0.05, "clip_high": 0.05}, "learning_rate": 5e-3}
+    metrics = make_engine(epochs=4, **fields).update(sequences)
+    assert metrics["ratio_max_deviation"] > 0.05
+    assert 0 < metrics["clipped_share"] < 1
+
+
+def test_every_epoch_counts_the_tokens_again(
+    make_engine: MakeEngine, make_sequences: MakeSequences
+) -> None:
+    sequences = make_sequences(4)
+    tokens = sum(sequence.policy_tokens for sequence in sequences)
+    metrics = make_engine(epochs=3, minibatches=2).update(sequences)
+    assert metrics["policy_tokens"] == 3 * tokens
 
 
 def test_the_policy_loss_is_the_mean_over_policy_tokens(

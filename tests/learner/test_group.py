@@ -14,7 +14,7 @@ import ray
 from safetensors.numpy import load_file
 
 from curio_ray.config import RunConfig
-from curio_ray.errors import DeadlineError, LearnerError
+from curio_ray.errors import ConfigError, DeadlineError, LearnerError
 from curio_ray.learner.group import LearnerGroup
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence
 from curio_ray.weights.arrays import as_tensors
@@ -83,13 +83,16 @@ class Outcomes:
     two_to_one: dict[str, float]
 
 
-KINDS = [
-    {"zero_stage": 0},
-    {"zero_stage": 1},
-    {"zero_stage": 2},
-    {"zero_stage": 3},
-    {"zero_stage": 3, "lora": {"rank": 4}, "gradient_checkpointing": True},
-]
+KINDS: dict[str, dict[str, Any]] = {
+    "stage 0": {"zero_stage": 0},
+    "stage 1, ppo": {"zero_stage": 1, "loss": {"name": "ppo", "dual_clip": 3.0}},
+    "stage 2, gspo": {
+        "zero_stage": 2,
+        "loss": {"name": "gspo", "clip_low": 0.3, "clip_high": 0.3},
+    },
+    "stage 3": {"zero_stage": 3},
+    "stage 3, adapters": {"zero_stage": 3, "lora": {"rank": 4}, "gradient_checkpointing": True},
+}
 
 
 def received(sent: list[Any]) -> dict[str, np.ndarray]:
@@ -98,7 +101,7 @@ def received(sent: list[Any]) -> dict[str, np.ndarray]:
     return {name: tensor.numpy().copy() for part in parts for name, tensor in part.items()}
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
+@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS.keys())
 def outcomes(
     request: pytest.FixtureRequest,
     run_group: Callable[..., LearnerGroup],
@@ -200,6 +203,23 @@ def test_two_ranks_go_on_from_the_state_of_one(outcomes: Outcomes) -> None:
 def test_one_rank_at_another_stage_goes_on_from_the_state_of_two(outcomes: Outcomes) -> None:
     expected = pytest.approx(outcomes.two.next_metrics, rel=1e-4, abs=1e-5)
     assert outcomes.two_to_one == expected
+
+
+def test_metrics_of_other_names_on_another_rank_end_in_an_error(
+    run_group: Callable[..., LearnerGroup], make_sequences: MakeSequences
+) -> None:
+    function = "tests.learner.faulty_loss:named_by_its_tokens"
+    group = run_group(ranks=2, loss={"name": "custom", "function": function})
+    with pytest.raises(LearnerError, match=r"learner\.loss: .*the same names for every pack"):
+        group.update(make_sequences(1))
+
+
+def test_a_loss_that_no_rank_can_import_is_named_by_its_field(make_run_config: MakeConfig) -> None:
+    loss = {"name": "custom", "function": "no_such_module:loss"}
+    group = LearnerGroup(make_run_config(loss=loss))
+    group.start()
+    with pytest.raises(ConfigError, match=r"rank 0: learner\.loss\.function: 'no_such_module"):
+        group.wait_ready()
 
 
 def test_a_killed_rank_is_named_and_the_restarted_group_continues(

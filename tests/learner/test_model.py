@@ -1,6 +1,7 @@
 """The packed model against plain Hugging Face models, one sequence at a time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
-from curio_ray.learner.losses import importance_ratios, policy_gradient_loss
+from curio_ray.learner.losses import reinforce
 from curio_ray.learner.model import PolicyValueModel
 from curio_ray.learner.model_loading import build_policy_value_model, build_reference_model
 from curio_ray.learner.packing import pack_tensors
@@ -191,8 +192,8 @@ def test_the_loss_gradient_at_ratio_one_is_the_policy_gradient_of_the_plain_mode
     sequences = make_sequences(4)
     pack = pack_tensors(sequences, CPU)
     log_probs, _ = model(pack)
-    ratios = importance_ratios(log_probs, log_probs.detach())
-    policy_gradient_loss(log_probs, ratios, pack.advantages, ratio_cap=2.0).backward()
+    sampled_now = replace(pack, behaviour_log_probs=log_probs.detach())
+    reinforce(sampled_now, log_probs, importance_ratio_cap=2.0).total.backward()
 
     plain = plain_model(model_folder)
     for sequence in sequences:

@@ -5,7 +5,7 @@ import pytest
 from paid import paid_for
 
 from curio_ray.dialogue import Dialogue, Turn, User
-from curio_ray.rewards.credit import group_advantages, normalise, returns_to_go, turn_level_gae
+from curio_ray.rewards.credit import normalise, returns_to_go, rloo_advantages, turn_level_gae
 from curio_ray.rewards.streams import assign_task_reward, weighted_rewards
 
 
@@ -59,14 +59,14 @@ def test_a_turn_nobody_answered_teaches_nothing():
 
 def test_group_advantage_compares_with_the_other_dialogues_only():
     rewards = [np.array([0.0, 1.0]), np.array([0.0]), np.array([2.0])]
-    advantages = group_advantages(rewards, ["a", "a", "a"], discount=1.0)
+    advantages = rloo_advantages(rewards, ["a", "a", "a"], discount=1.0)
     np.testing.assert_allclose(advantages[0], [1.0 - 1.0, 1.0 - 1.0])
     np.testing.assert_allclose(advantages[1], [0.0 - 1.5])
 
 
 def test_a_group_of_one_is_refused():
     with pytest.raises(ValueError, match="leave-one-out"):
-        group_advantages([np.array([1.0])], ["a"], discount=1.0)
+        rloo_advantages([np.array([1.0])], ["a"], discount=1.0)
 
 
 def test_equal_advantages_become_zero():

@@ -11,7 +11,7 @@ GROUP = 4
 @pytest.fixture(scope="module")
 def group_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     path = tmp_path_factory.mktemp("runs") / "group"
-    changes = ("credit.estimator=group", f"credit.group_size={GROUP}")
+    changes = ("credit.estimator=rloo", f"credit.group_size={GROUP}")
     return train_two_iterations("configs/pocket.yaml", path, *changes)
 
 
