@@ -180,7 +180,8 @@ class LearnerEngine:
             if self.config.kl_coefficient > 0 and not scored:
                 reference = self._reference_log_probs(tensors)
                 tensors = replace(tensors, reference_log_probs=reference)
-            loss, metrics = self.objective(tensors, *self.deepspeed(tensors), counts)
+            log_probs, values = self.deepspeed(tensors)
+            loss, metrics = self.objective(tensors, log_probs, values, counts)
             sums.add(metrics)
             finite *= loss.isfinite()
             if is_last and not self._on_all_ranks(finite):
