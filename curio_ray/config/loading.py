@@ -10,30 +10,27 @@ import yaml
 from pydantic import ValidationError
 
 from curio_ray.config.explain import explain
+from curio_ray.config.extends import EXTENDS, read_config_values
+from curio_ray.config.packaged import find_config
 from curio_ray.config.renamed import renamed_problems
 from curio_ray.config.run import RunConfig
+from curio_ray.config.yaml_text import parse_yaml, without_empty
 from curio_ray.errors import ConfigError
 from curio_ray.model_paths import absolute_name
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a run's YAML file and apply overrides of the form `a.b.c=value`.
+    """Read a run's config, with those that it extends, and apply overrides `a.b.c=value`.
+
+    Args:
+        path: a YAML file, or the name of a packaged config, such as `pocket`.
+        overrides: what `--set` changes, in turn.
 
     Raises:
-        ConfigError: the file is missing or not YAML, or a field is wrong.
+        ConfigError: there is no such file, it is not YAML, or a field is wrong.
     """
-    try:
-        text = Path(path).read_text()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a YAML file") from error
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{path}: must hold a mapping of sections, such as 'task:' and 'servers:'"
-        )
+    file = find_config(path)
+    values = read_config_values(file)
     for override in overrides:
         _apply(values, override)
     return parse_config(values, source=str(path))
@@ -46,7 +43,7 @@ def parse_config(values: dict[str, Any], source: str = "config") -> RunConfig:
     other folders.
 
     Raises:
-        ConfigError: a field is unknown, missing or wrong.
+        ConfigError: a field is unknown, missing or wrong, or has a name of an earlier version.
     """
     if renamed := list(renamed_problems(values)):
         raise ConfigError(f"{source} cannot work:\n  " + "\n  ".join(renamed))
@@ -106,7 +103,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
     path, separator, text = override.partition("=")
     if not separator or not path:
         raise ConfigError(f"--set {override}: write it as field.path=value")
-    _set(values, path, yaml.safe_load(text), f"--set {override}")
+    if path == EXTENDS:
+        raise ConfigError(f"--set {override}: write it into the config's file")
+    value = without_empty(parse_yaml(text, f"--set {override}"))
+    _set(values, path, value, f"--set {override}")
 
 
 def _set(values: dict[str, Any], path: str, value: object, source: str) -> None:

@@ -64,6 +64,19 @@ def test_resuming_with_another_config_is_an_error(curio, tmp_path):
     assert "--set seed=3: a resumed run keeps its config" in ended.error
 
 
+def test_a_run_of_an_earlier_version_is_answered_with_the_names_of_this_one(curio, tmp_path):
+    run = earlier_run(tmp_path, checkpoint=True)
+    text = POCKET.read_text().replace(
+        "name: exercise", "name: curio_ray.tasks.exercise:ExerciseTask"
+    )
+    (run / "config.yaml").write_text(text)
+    (run / "checkpoints" / "iteration-000020" / "config.yaml").write_text(text)
+    for command in (("train", "--resume"), ("evaluate",)):
+        ended = curio(*command, "runs/pocket")
+        assert ended.code == 2
+        assert "ExerciseTask is called exercise; write that" in ended.error
+
+
 def test_evaluating_nothing_is_an_error(curio):
     ended = curio("evaluate", "runs/none")
     assert ended.code == 2
