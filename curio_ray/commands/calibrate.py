@@ -10,6 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from curio_ray.commands.completion import complete_run
 from curio_ray.run_folder.existing_runs import DIALOGUES_FOLDER, read_config
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run's folder.", autocompletion=complete_run)
+    ],
     iterations: Annotated[
         int, typer.Option(min=1, help="From how many of the newest iterations to take dialogues.")
     ] = 10,

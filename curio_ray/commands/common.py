@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from curio_ray.commands.completion import complete_config, complete_field
 from curio_ray.config import RunConfig
 from curio_ray.errors import ConfigError
 from curio_ray.plan import Plan, check_plan, make_plan, read_machine
@@ -18,10 +19,19 @@ from curio_ray.tasks.base import Split
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A run's YAML file.")]
+CONFIG_HELP = "A run's YAML file, or the name of a packaged config, such as pocket."
+
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help=CONFIG_HELP, autocompletion=complete_config)
+]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. seed=1. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change a field, e.g. seed=1. Repeatable.",
+        autocompletion=complete_field,
+    ),
 ]
 OutputFolder = Annotated[Path | None, typer.Option(help="The run folder, instead of the config's.")]
 Address = Annotated[

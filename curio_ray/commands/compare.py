@@ -19,6 +19,7 @@ from curio_ray.commands.common import (
     all_changes,
     check_config,
 )
+from curio_ray.commands.completion import complete_rewards
 from curio_ray.compare.runs import (
     BASELINE,
     LOGS_FOLDER,
@@ -40,7 +41,12 @@ from curio_ray.training.progress import ProgressDisplay
 
 def compare(
     config_file: ConfigFile,
-    rewards: Annotated[str, typer.Option(metavar="NAME,...", help="Rewards, or module:function.")],
+    rewards: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...", help="Rewards, or module:function.", autocompletion=complete_rewards
+        ),
+    ],
     seeds: Annotated[int, typer.Option(min=1, help="Runs per reward, with seeds 0, 1, ...")] = 3,
     output: Annotated[
         Path | None, typer.Option(help="The comparison's folder; by default OUTPUT-compare.")

@@ -23,6 +23,7 @@ from curio_ray.commands.common import (
     count_users,
     shown,
 )
+from curio_ray.commands.completion import complete_run
 from curio_ray.config import load_config
 from curio_ray.evaluation.served_policy import serving
 from curio_ray.log_files import output_to_file
@@ -35,7 +36,7 @@ TITLES: dict[Split, str] = {"held_out": "Held-out users", "train": "Training use
 
 
 def evaluate(
-    path: Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT")],
+    path: Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT", autocompletion=complete_run)],
     split: Annotated[
         Split, typer.Option(help="Users that training never saw, or those that it saw.")
     ] = "held_out",

@@ -22,6 +22,7 @@ from curio_ray.commands.common import (
     count_users,
     shown,
 )
+from curio_ray.commands.completion import complete_run
 from curio_ray.config import RunConfig, load_config
 from curio_ray.errors import ConfigError
 from curio_ray.evaluation.served_policy import serving_two
@@ -39,8 +40,14 @@ _FIGURES = ("success", "belief", "second_belief", "relevant_questions", "adaptiv
 
 
 def judge(
-    first: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run or a checkpoint.")],
-    second: Annotated[Path, typer.Argument(metavar="RUN_B", help="A run or a checkpoint.")],
+    first: Annotated[
+        Path,
+        typer.Argument(metavar="RUN_A", help="A run or a checkpoint.", autocompletion=complete_run),
+    ],
+    second: Annotated[
+        Path,
+        typer.Argument(metavar="RUN_B", help="A run or a checkpoint.", autocompletion=complete_run),
+    ],
     users: Users = None,
     seed: Seed = None,
     overrides: Overrides = None,

@@ -13,6 +13,7 @@ from curio_ray.commands.calibrate import calibrate
 from curio_ray.commands.common import EXIT_ERROR
 from curio_ray.commands.compare import compare
 from curio_ray.commands.evaluate import evaluate
+from curio_ray.commands.init import init
 from curio_ray.commands.judge import judge
 from curio_ray.commands.plan import show_plan
 from curio_ray.commands.pocket import pocket_app
@@ -25,8 +26,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 2 an error that says what to write instead, 130 stopped by Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
+app.command()(init)
 app.command()(train)
 app.command()(evaluate)
 app.command()(compare)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from curio_ray.commands.common import (
+    CONFIG_HELP,
     EXIT_INTERRUPTED,
     Address,
     OutputFolder,
@@ -17,6 +18,7 @@ from curio_ray.commands.common import (
     check_config,
     override,
 )
+from curio_ray.commands.completion import complete_config, complete_run
 from curio_ray.config import load_config
 from curio_ray.errors import ConfigError
 from curio_ray.log_files import output_to_file
@@ -28,11 +30,15 @@ from curio_ray.training.stop import StopRequest
 
 def train(
     config_file: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="A run's YAML file.")
+        Path | None,
+        typer.Argument(metavar="[CONFIG]", help=CONFIG_HELP, autocompletion=complete_config),
     ] = None,
     overrides: Overrides = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Continue the run in this folder.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Continue the run in this folder.", autocompletion=complete_run
+        ),
     ] = None,
     output: OutputFolder = None,
     address: Address = None,
@@ -48,7 +54,7 @@ def train(
         config, path = resume_config(resume, changes), resume
     else:
         if config_file is None:
-            raise ConfigError("name a config, such as configs/pocket.yaml, or --resume RUN")
+            raise ConfigError("name a config, such as pocket, or --resume RUN")
         config = load_config(config_file, [*changes, *override("output", output)])
         path = config.output
     plan = check_config(config, path)

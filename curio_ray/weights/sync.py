@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from curio_ray.actor_calls import ActorKind
 from curio_ray.config.run import RunConfig
 from curio_ray.errors import ConfigError, ReplicaLostError, ServerError
 from curio_ray.plugins import load_class, registered, unknown_name
@@ -26,8 +25,6 @@ Replicas = Mapping[str, Any]
 
 OnLoss = Callable[[str], None]
 """Told the name of a replica that is lost."""
-
-REPLICAS = ActorKind(ServerError, ReplicaLostError)
 
 ENTRY_POINT_GROUP = "curio_ray.weights"
 BACKENDS = {
@@ -150,7 +147,11 @@ def wait_for_replicas(
         ReplicaLostError: a replica was lost, and there is no `on_loss`.
         CurioError: a replica failed.
     """
-    answers = REPLICAS.wait(calls, method, "weights.deadline_s", deadline_s, on_loss)
+    # not at the top, since a config is checked against its backend before Ray is imported
+    from curio_ray.actor_calls import ActorKind
+
+    replicas = ActorKind(ServerError, ReplicaLostError)
+    answers = replicas.wait(calls, method, "weights.deadline_s", deadline_s, on_loss)
     return list(answers.values())
 
 

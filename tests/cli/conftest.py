@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
+
 # Prints the heavy modules that were imported when the command ends, on the last line.
 RUN = """
 import atexit, sys
@@ -15,6 +17,7 @@ def report():
     heavy = {"ray", "torch", "vllm", "transformers", "deepspeed"} & set(sys.modules)
     sys.stdout.write("\\nheavy:" + ",".join(sorted(heavy)))
 atexit.register(report)
+sys.argv[0] = "curio"
 from curio_ray.commands.main import main
 main()
 """
@@ -34,7 +37,7 @@ class Ended:
 def curio(tmp_path: Path) -> Callable[..., Ended]:
     """Calls `curio` with arguments, in an empty folder, on a wide terminal."""
 
-    def run(*arguments: str) -> Ended:
+    def run(*arguments: str, **environment: str) -> Ended:
         ended = subprocess.run(
             [sys.executable, "-c", RUN, *arguments],
             cwd=tmp_path,
@@ -43,7 +46,8 @@ def curio(tmp_path: Path) -> Callable[..., Ended]:
             timeout=60,
             check=False,
             env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", "HOME": str(tmp_path)}
-            | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+            | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+            | environment,
         )
         output, _, heavy = ended.stdout.rpartition("\nheavy:")
         return Ended(

@@ -118,7 +118,5 @@ def test_extends_names_one_file(write, value):
 
 
 def test_extends_is_no_change_of_a_command():
-    with pytest.raises(
-        ConfigError, match=r"extends=b\.yaml: write it into the config's file"
-    ):
+    with pytest.raises(ConfigError, match=r"extends=b\.yaml: write it into the config's file"):
         load_config(POCKET, ["extends=b.yaml"])

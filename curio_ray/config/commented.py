@@ -1,0 +1,62 @@
+"""A config as YAML in which every field says what it means."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args, get_origin
+
+import yaml
+
+from curio_ray.config.base import section_class
+from curio_ray.config.run import RunConfig
+
+_WIDTH = 100
+
+
+def commented_yaml(values: Mapping[str, Any], header: str = "") -> str:
+    """The plain values of a config as YAML, with each field's meaning above it.
+
+    What is said of a field in one section is not said again in the next one of its kind.
+
+    Args:
+        values: those that the config names; what it leaves out stays out.
+        header: comment lines for the top.
+    """
+    said: set[tuple[Any, str]] = set()
+    lines = list(_lines(values, RunConfig, 0, said))
+    return "\n".join([*([header.rstrip(), ""] if header else []), *lines, ""])
+
+
+def _lines(
+    values: Mapping[str, Any], kind: Any, depth: int, said: set[tuple[Any, str]]
+) -> Iterator[str]:
+    section, indent = section_class(kind), "  " * depth
+    for name, value in values.items():
+        field = section.model_fields.get(name) if section is not None else None
+        if field is not None and field.description and (section, name) not in said:
+            said.add((section, name))
+            if depth == 0 and isinstance(value, Mapping):
+                yield ""
+            yield from _comment(field.description, indent)
+        below = field.annotation if field is not None else _values_of(kind)
+        if isinstance(value, Mapping) and value:
+            yield f"{indent}{_written(name)}:"
+            yield from _lines(value, below, depth + 1, said)
+        else:
+            yield f"{indent}{_written(name)}: {_written(value)}"
+
+
+def _values_of(kind: Any) -> Any:
+    return get_args(kind)[1] if get_origin(kind) is dict else None
+
+
+def _comment(text: str, indent: str) -> Iterator[str]:
+    prefix = f"{indent}# "
+    for line in textwrap.wrap(" ".join(text.split()), _WIDTH - len(prefix)):
+        yield prefix + line
+
+
+def _written(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
+    return text.removesuffix("\n").removesuffix("\n...")
