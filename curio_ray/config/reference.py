@@ -20,7 +20,8 @@ INTRODUCTION = """\
 
 A run is one YAML file. Unknown fields are errors, a field that is left out has its default, and
 the run folder keeps the whole resolved config. `curio plan CONFIG` checks a config and shows what
-it needs without starting anything; `--set field.path=value` changes a field for one command.
+it needs without starting anything; `--set field.path=value` changes a field for one command. The
+key `extends` names a config that this one differs from: docs/use/configuration.md.
 
 A resumed run keeps its config. Only `training.iterations`, `training.checkpoint_every`,
 `training.keep_checkpoints`, `learner.ranks`, `learner.zero_stage`, `learner.gpus_per_rank`,
