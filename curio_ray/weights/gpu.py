@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import ray
-
 from curio_ray.config.run import RunConfig
 from curio_ray.weights.sync import (
     NamedTensors,
@@ -255,6 +253,8 @@ class ReplicaControl:
 
 def _rendezvous() -> tuple[str, int]:
     """Address and a free port of this machine: the group's first rank holds the meeting."""
+    import ray
+
     with socket.socket() as probe:
         probe.bind(("", 0))
         return ray.util.get_node_ip_address(), int(probe.getsockname()[1])

@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import ray
-
 from curio_ray.config.run import RunConfig
 from curio_ray.weights.sync import NamedTensors, OnLoss, Replicas, WeightReceiver, WeightSync
 
@@ -76,6 +74,8 @@ class SharedMemorySender:
             for _ in named_tensors:
                 pass
             return []
+        import ray
+
         return [ray.put(bucket) for bucket in self._writer.write(named_tensors)]
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """How new policy weights get from the learner to the engines that serve them: one class a backend.
 
 A backend has three parts, which lie in as few files as their imports allow: the driver's
-`WeightSync`, a `WeightSender` on every learner rank, and a receiver inside vLLM.
+`WeightSync`, a `WeightSender` on every learner rank, and a receiver inside vLLM. A config is
+checked against its backend's class: the class's file imports nothing heavy at its top.
 """
 
 from __future__ import annotations
@@ -147,7 +148,6 @@ def wait_for_replicas(
         ReplicaLostError: a replica was lost, and there is no `on_loss`.
         CurioError: a replica failed.
     """
-    # not at the top, since a config is checked against its backend before Ray is imported
     from curio_ray.actor_calls import ActorKind
 
     replicas = ActorKind(ServerError, ReplicaLostError)

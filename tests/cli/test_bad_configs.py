@@ -158,7 +158,7 @@ def test_bad_config_leaves_no_run_folder(curio, tmp_path):
 def test_missing_config_file_is_named(curio):
     ended = curio("train", "nowhere.yaml")
     assert ended.code == 2
-    assert "nowhere.yaml: cannot be read" in ended.error
+    assert "nowhere.yaml: there is no such file; write" in ended.error
 
 
 def test_taken_port_is_named(curio):
