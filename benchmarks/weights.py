@@ -33,7 +33,7 @@ from curio_ray.run_folder.metrics import read_metrics
 from curio_ray.serving import launch
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.serving.server import ModelServer
-from curio_ray.weights.arrays import WeightBucket, as_tensors
+from curio_ray.weights.arrays import WeightBucket
 from curio_ray.weights.sync import make_weight_sync
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -68,7 +68,7 @@ class OneByOneServer(ModelServer):
 
     async def load_one(self, tensor: WeightBucket) -> None:
         """Load a tensor."""
-        await self.update_weights({"tensors": as_tensors(tensor)})
+        await self.update_weights({"bucket": tensor})
 
 
 class Pair:

@@ -139,6 +139,8 @@ class WeightTransferConfig(Section):
 
     backend: str = "shared_memory"
     """shared_memory: through Ray's object store, which processes of a node share and which copies
-    between nodes. nccl or ipc between GPUs. Or a class of your own as module:Class."""
+    between nodes; adapters are merged into the weights. adapters: the same way, but
+    `learner.lora`'s adapters alone, by vLLM's LoRA requests. nccl or ipc between GPUs. Or a class
+    of your own as module:Class."""
     deadline_s: Seconds = 120
     """Seconds within which a transfer must be over."""

@@ -138,6 +138,10 @@ class LearnerEngine:
         """
         return self._weights.named_tensors(DTYPES[dtype])
 
+    def named_adapter_tensors(self, dtype: str) -> Iterator[tuple[str, torch.Tensor]]:
+        """The adapters alone, under the names of peft's files, in `dtype`; valid as above."""
+        return self._weights.named_adapters(DTYPES[dtype])
+
     def save(self, folder: Path) -> None:
         """Write the whole training state into `folder`, each rank its part."""
         counters = {name: getattr(self, name) for name in COUNTERS}

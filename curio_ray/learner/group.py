@@ -117,8 +117,11 @@ class LearnerRank:
         if self._sender is None:
             raise RuntimeError("make_weight_sender must be called before send_weights")
         server = self._config.servers[self._config.roles.policy.server]
-        tensors = self._started_engine.named_policy_tensors(server.dtype)
-        return self._sender.send(tensors, version)
+        engine = self._started_engine
+        tensors = engine.named_policy_tensors
+        if self._sender.adapters_alone:
+            tensors = engine.named_adapter_tensors
+        return self._sender.send(tensors(server.dtype), version)
 
     def save(self, folder: str) -> None:
         """Write this rank's part of the training state."""

@@ -33,15 +33,14 @@ class ServedWeight:
         """All parameters that its value depends on."""
         if self.adapter is None:
             return [self.parameter]
-        product = _product(self.adapter)
-        return [self.parameter, product["A"].weight, product["B"].weight]
+        return [self.parameter, *product(self.adapter)]
 
     def value(self, dtype: torch.dtype) -> torch.Tensor:
         """W, or W + B A · alpha / rank (Hu et al. 2021, eq. 3), added in float32; contiguous."""
         weight = self.parameter.detach()
         if self.adapter is not None:
-            product = _product(self.adapter)
-            low_rank = product["B"].weight.detach().float() @ product["A"].weight.detach().float()
+            first, second = product(self.adapter)
+            low_rank = second.detach().float() @ first.detach().float()
             low_rank = low_rank.T if self.adapter.fan_in_fan_out else low_rank
             weight = weight.float() + low_rank * self.adapter.scaling[ADAPTER]
         return weight.to(dtype).contiguous()
@@ -95,12 +94,13 @@ def adapter_layers(model: nn.Module) -> dict[str, Any]:
 def served_weights(language_model: nn.Module) -> Iterator[ServedWeight]:
     """Every weight of a language model, with or without adapters, once."""
     layers = adapter_layers(language_model)
-    own = {id(part.weight) for layer in layers.values() for part in _product(layer).values()}
+    own = {id(matrix) for layer in layers.values() for matrix in product(layer)}
     adapters = {f"{name}{BASE}.weight": layer for name, layer in layers.items()}
     for name, parameter in language_model.named_parameters():
         if id(parameter) not in own:
             yield ServedWeight(name.replace(BASE, ""), parameter, adapters.get(name))
 
 
-def _product(layer: Any) -> dict[str, nn.Linear]:
-    return {"A": layer.lora_A[ADAPTER], "B": layer.lora_B[ADAPTER]}
+def product(layer: Any) -> tuple[nn.Parameter, nn.Parameter]:
+    """The matrices A [rank, inputs] and B [outputs, rank] of a layer's adapter."""
+    return layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight

@@ -9,7 +9,13 @@ from typing import Any
 
 import torch
 
-from curio_ray.learner.lora import ServedWeight, served_weights
+from curio_ray.learner.lora import (
+    ADAPTER,
+    ServedWeight,
+    adapter_layers,
+    product,
+    served_weights,
+)
 from curio_ray.private_api.deepspeed_private import element_count
 
 GROUP_ELEMENTS = 2**27
@@ -41,6 +47,18 @@ class PolicyWeights:
             with deepspeed.zero.GatheredParameters(parameters, enabled=self._zero_stage == 3):
                 for weight in group:
                     yield weight.name, weight.value(dtype)
+
+    def named_adapters(self, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
+        """The adapters alone, under the names of peft's files; B is multiplied by alpha / rank."""
+        import deepspeed
+
+        for name, layer in adapter_layers(self._language_model).items():
+            first, second = product(layer)
+            pair = [first, second]
+            with deepspeed.zero.GatheredParameters(pair, enabled=self._zero_stage == 3):
+                yield f"base_model.model.{name}.lora_A.weight", first.detach().to(dtype)
+                scaled = second.detach().float() * layer.scaling[ADAPTER]
+                yield f"base_model.model.{name}.lora_B.weight", scaled.to(dtype)
 
     def export(self, model_path: str, folder: Path, rank: int) -> None:
         """Write config, safetensors and the start policy's tokenizer. Only rank 0 writes."""

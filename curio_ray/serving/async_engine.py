@@ -7,10 +7,8 @@ import contextlib
 import itertools
 import logging
 import os
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from curio_ray.errors import ServerError
@@ -22,13 +20,12 @@ from curio_ray.serving.requests import (
     result_of,
     sampling_parameters,
 )
+from curio_ray.weights.sync import Call, WeightReceiver
 
 if TYPE_CHECKING:
     from vllm import AsyncLLMEngine, RequestOutput
 
 logger = logging.getLogger(__name__)
-
-MEMORY_FOLDER = Path("/dev/shm")
 
 
 class AsyncEngine:
@@ -38,11 +35,15 @@ class AsyncEngine:
     was asked goes to another replica.
     """
 
-    def __init__(self, server: str, arguments: dict[str, Any]) -> None:
+    def __init__(
+        self, server: str, arguments: dict[str, Any], receiver: WeightReceiver | None
+    ) -> None:
         self.statistics = EngineStatistics()
         self.vocabulary_size = 0
         self._server = server
         self._arguments = arguments
+        self._receiver = receiver or WeightReceiver({})
+        self._request_arguments: dict[str, Any] = {}
         self._numbers = itertools.count()
         self._unfinished = 0
         self._busy_since = 0.0
@@ -58,6 +59,7 @@ class AsyncEngine:
         arguments = await asyncio.to_thread(_async_arguments, self._arguments)
         self._engine = _async_engine(arguments)
         self.vocabulary_size = self._engine.model_config.get_vocab_size()
+        self._request_arguments = self._receiver.request_arguments()
         await self._engine.update_weight_version("0")
 
     async def generate(self, request: GenerateRequest) -> GenerateResult:
@@ -82,28 +84,23 @@ class AsyncEngine:
 
     async def init_weight_transfer(self, info: dict[str, Any]) -> None:
         """Tell the model's workers how weights will come."""
-        from vllm.distributed.weight_transfer.base import WeightTransferInitRequest
-
-        with self._ending_with_the_engine():
-            await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=info))
+        await self._update(self._receiver.connect, info)
 
     async def start_weight_update(self) -> None:
         """Freeze requests, drop every cached key and value, make the model ready to receive."""
         with self._ending_with_the_engine():
             await self._llm.pause_generation(mode="keep", clear_cache=True)
-            await self._llm.start_weight_update()
+        await self._update(self._receiver.start)
 
     async def update_weights(self, info: dict[str, Any]) -> None:
-        """Receive one chunk of weights; tensors reach the engine's process as a file in memory."""
-        from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
-
-        with _for_another_process(info) as sent, self._ending_with_the_engine():
-            await self._llm.update_weights(WeightTransferUpdateRequest(update_info=sent))
+        """Receive one chunk of weights."""
+        await self._update(self._receiver.update, info)
 
     async def finish_weight_update(self, version: int) -> None:
         """Complete the model, stamp the version and let requests go on."""
+        await self._update(self._receiver.finish)
         with self._ending_with_the_engine():
-            await self._llm.finish_weight_update(weight_version=str(version))
+            await self._llm.update_weight_version(str(version))
             await self._llm.resume_generation()
         self.statistics.weight_updates += 1
 
@@ -132,6 +129,12 @@ class AsyncEngine:
             # Ray takes any other end for one that was meant, and starts nothing again.
             os._exit(1)
 
+    async def _update(self, step: Callable[..., list[Call]], *arguments: Any) -> None:
+        calls = await asyncio.to_thread(step, *arguments)
+        with self._ending_with_the_engine():
+            for method, of_method in calls:
+                await getattr(self._llm, method)(*of_method)
+
     async def _final_output(self, request: GenerateRequest) -> RequestOutput:
         from vllm.inputs.engine import tokens_input
 
@@ -141,6 +144,7 @@ class AsyncEngine:
             tokens_input(request.prompt_ids),
             sampling_parameters(request),
             str(next(self._numbers)),
+            **self._request_arguments,
         ):
             final = output
         if final is None or not final.finished:
@@ -171,16 +175,3 @@ def _async_engine(arguments: Any) -> AsyncLLMEngine:
     from vllm import AsyncLLMEngine
 
     return AsyncLLMEngine.from_engine_args(arguments)
-
-
-@contextlib.contextmanager
-def _for_another_process(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if "tensors" not in info:
-        yield info
-        return
-    from safetensors.torch import save_file
-
-    folder = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
-    with tempfile.NamedTemporaryFile(prefix="curio-weights-", dir=folder) as file:
-        save_file(info["tensors"], file.name)
-        yield {"file": file.name}

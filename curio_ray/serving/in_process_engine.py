@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from curio_ray.serving.requests import (
     result_of,
     sampling_parameters,
 )
+from curio_ray.weights.sync import Call, WeightReceiver
 
 if TYPE_CHECKING:
     from vllm import LLMEngine, RequestOutput
@@ -51,11 +53,15 @@ class InProcessEngine:
     server's engine gets its work sooner, and this one reads while that one samples.
     """
 
-    def __init__(self, server: str, arguments: dict[str, Any]) -> None:
+    def __init__(
+        self, server: str, arguments: dict[str, Any], receiver: WeightReceiver | None
+    ) -> None:
         self.statistics = EngineStatistics()
         self.vocabulary_size = 0
         self._server = server
         self._arguments = arguments
+        self._receiver = receiver or WeightReceiver({})
+        self._request_arguments: dict[str, Any] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"engine-{server}")
         self._numbers = itertools.count()
         self._unanswered: set[asyncio.Future[GenerateResult]] = set()
@@ -74,6 +80,7 @@ class InProcessEngine:
         self._loop = asyncio.get_running_loop()
         self._engine: LLMEngine = await self._between_steps(partial(_load, self._arguments))
         self.vocabulary_size = self._engine.model_config.get_vocab_size()
+        self._request_arguments = self._receiver.request_arguments()
         await self._between_steps(partial(self._engine.set_weight_version, "0"))
 
     def generate(self, request: GenerateRequest) -> asyncio.Future[GenerateResult]:
@@ -91,7 +98,7 @@ class InProcessEngine:
 
     async def init_weight_transfer(self, info: dict[str, Any]) -> None:
         """Tell the model's worker how weights will come."""
-        await self._between_steps(partial(self._call_worker, "init_weight_transfer_engine", info))
+        await self._between_steps(partial(self._update, self._receiver.connect, info))
 
     async def start_weight_update(self) -> None:
         """Stop stepping and make the model ready to receive."""
@@ -99,7 +106,7 @@ class InProcessEngine:
 
     async def update_weights(self, info: dict[str, Any]) -> None:
         """Receive one chunk of weights."""
-        await self._between_steps(partial(self._call_worker, "update_weights", info))
+        await self._between_steps(partial(self._update, self._receiver.update, info))
 
     async def finish_weight_update(self, version: int) -> None:
         """Complete the model, drop every cached key and value, stamp the version, step again."""
@@ -171,6 +178,7 @@ class InProcessEngine:
                     key,
                     tokens_input(pending.request.prompt_ids),
                     sampling_parameters(pending.request),
+                    **self._request_arguments,
                 )
             except (VLLMClientError, ValueError, TypeError) as error:
                 message = f"server '{self._server}' refused a request: {error}"
@@ -239,26 +247,28 @@ class InProcessEngine:
             for key in cancelled:
                 self._leave(key)
 
-    def _call_worker(self, method: str, *arguments: Any) -> None:
+    def _update(self, step: Callable[..., list[Call]], *arguments: Any) -> None:
         """A step of a weight update; one that fails leaves a model nobody may sample from."""
         try:
-            self._engine.collective_rpc(method, args=arguments)
+            for method, of_method in step(*arguments):
+                getattr(self._engine, method)(*of_method)
         except Exception as error:
             failure = ServerError(
-                f"server '{self._server}': {method} failed, its weights cannot be used: {error}"
+                f"server '{self._server}': a weight update failed, its weights cannot be used: "
+                f"{error}"
             )
             self._loop.call_soon_threadsafe(self._fail, failure)
             raise failure from error
 
     def _start_update(self) -> None:
         self._pause()
-        self._call_worker("start_weight_update")
+        self._update(self._receiver.start)
 
     def _pause(self) -> None:
         self._paused = True
 
     def _finish_update(self, version: int) -> None:
-        self._call_worker("finish_weight_update")
+        self._update(self._receiver.finish)
         # Without preempting them, running requests hold cache blocks and the reset does nothing.
         if not self._engine.reset_prefix_cache(reset_running_requests=True):
             raise ServerError(f"server '{self._server}': the prefix cache could not be reset")

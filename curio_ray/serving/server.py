@@ -82,7 +82,7 @@ class ModelServer:
     async def _start(self) -> None:
         try:
             arguments = engine_arguments(self.config, self._receiver, self._seed)
-            engine = _make_engine(self.name, self.config, arguments)
+            engine = _make_engine(self.name, self.config, arguments, self._receiver)
             async with AsyncExitStack() as on_failure:
                 on_failure.push_async_callback(engine.shutdown)
                 await engine.start()
@@ -160,14 +160,11 @@ class ModelServer:
         Returns:
             Seconds of `start`, `update` and `finish`.
         """
-        from curio_ray.weights.arrays import as_tensors
-
-        chunks = [{"tensors": as_tensors(bucket)} for bucket in buckets]
         laps = PhaseLaps()
         await self.start_weight_update()
         laps.end("start")
-        for chunk in chunks:
-            await self.update_weights(chunk)
+        for bucket in buckets:
+            await self.update_weights({"bucket": bucket})
         laps.end("update")
         await self.finish_weight_update(version)
         laps.end("finish")
@@ -220,11 +217,13 @@ class ModelServer:
         return answer
 
 
-def _make_engine(name: str, config: ServerConfig, arguments: dict[str, Any]) -> TrainableEngine:
+def _make_engine(
+    name: str, config: ServerConfig, arguments: dict[str, Any], receiver: WeightReceiver | None
+) -> TrainableEngine:
     if config.engine == "async":
         from curio_ray.serving.async_engine import AsyncEngine
 
-        return AsyncEngine(name, arguments)
+        return AsyncEngine(name, arguments, receiver)
     from curio_ray.serving.in_process_engine import InProcessEngine
 
-    return InProcessEngine(name, arguments)
+    return InProcessEngine(name, arguments, receiver)

@@ -22,6 +22,7 @@ from curio_ray.weights.sync import (
     WeightReceiver,
     WeightSender,
     WeightSync,
+    transfer_by,
     wait_for_replicas,
 )
 
@@ -75,7 +76,7 @@ class NcclSync(GroupSync):
     @classmethod
     def receiver(cls, config: RunConfig) -> WeightReceiver:
         """vLLM's own."""
-        return WeightReceiver({"weight_transfer_config": {"backend": "nccl"}})
+        return WeightReceiver(transfer_by("nccl"))
 
     def _maker(self, replicas: Replicas) -> Callable[[int], WeightSender]:
         policy = self._config.servers[self._config.roles.policy.server]
@@ -89,10 +90,7 @@ class IpcSync(GroupSync):
     @classmethod
     def receiver(cls, config: RunConfig) -> WeightReceiver:
         """vLLM's own; handles hold Python objects, which vLLM passes on to its process only so."""
-        return WeightReceiver(
-            {"weight_transfer_config": {"backend": "ipc"}},
-            {"VLLM_ALLOW_INSECURE_SERIALIZATION": "1"},
-        )
+        return WeightReceiver(transfer_by("ipc"), {"VLLM_ALLOW_INSECURE_SERIALIZATION": "1"})
 
     def _maker(self, replicas: Replicas) -> Callable[[int], WeightSender]:
         return partial(IpcSender, ReplicaControl(replicas, self._config.weights.deadline_s))
@@ -100,6 +98,8 @@ class IpcSync(GroupSync):
 
 class NcclSender:
     """Rank 0 of a group whose other members are the replicas' workers."""
+
+    adapters_alone = False
 
     def __init__(self, control: ReplicaControl, world_size: int, rank: int) -> None:
         self._rank = rank
@@ -170,6 +170,8 @@ class NcclSender:
 
 class IpcSender:
     """Every rank exports its GPU's buffer; rank 0 tells the replicas where all of them lie."""
+
+    adapters_alone = False
 
     def __init__(self, control: ReplicaControl, rank: int) -> None:
         from vllm.distributed.weight_transfer import ipc_engine

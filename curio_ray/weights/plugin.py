@@ -8,11 +8,11 @@ from curio_ray.weights.shared_memory import VLLM_NAME
 
 
 def register() -> None:
-    """Register the receiver; vLLM may call this several times in a process."""
+    """Register the engine; vLLM may call this several times in a process."""
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
     # A name that it has already is refused.
     with contextlib.suppress(ValueError):
         WeightTransferEngineFactory.register_engine(
-            VLLM_NAME, "curio_ray.weights.shared_memory_receiver", "SharedMemoryEngine"
+            VLLM_NAME, "curio_ray.weights.shared_memory_engine", "SharedMemoryEngine"
         )

@@ -1,15 +1,14 @@
 """How new policy weights get from the learner to the engines that serve them: one class a backend.
 
-A backend has three parts, which lie in as few files as their imports allow: the driver's
-`WeightSync`, a `WeightSender` on every learner rank, and a receiver inside vLLM. A config is
-checked against its backend's class: the class's file imports nothing heavy at its top.
+A backend has three parts: the driver's `WeightSync`, a `WeightSender` on every learner rank, and a
+`WeightReceiver` in the process of every engine. A config is checked against its backend's class:
+the class's file imports nothing heavy at its top.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from curio_ray.config.run import RunConfig
@@ -30,25 +29,20 @@ OnLoss = Callable[[str], None]
 ENTRY_POINT_GROUP = "curio_ray.weights"
 BACKENDS = {
     "shared_memory": "curio_ray.weights.shared_memory:SharedMemorySync",
+    "adapters": "curio_ray.weights.adapters:AdapterSync",
     "nccl": "curio_ray.weights.gpu:NcclSync",
     "ipc": "curio_ray.weights.gpu:IpcSync",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class WeightReceiver:
-    """What an engine needs in order to receive: arguments of vLLM's, and environment variables."""
-
-    engine_arguments: dict[str, Any]
-    environment: dict[str, str] = field(default_factory=dict)
-
-
 class WeightSender(Protocol):
-    """Sends the policy's weights under Hugging Face names.
+    """Sends the policy's weights under Hugging Face names, adapters merged into them or alone.
 
     Every rank calls `send` with its own stream, since gathering a tensor can be collective; only
     rank 0's tensors travel.
     """
+
+    adapters_alone: bool
 
     def send(self, named_tensors: NamedTensors, version: int) -> list[Any]:
         """Consume the stream; returns what is left for the replicas to fetch (nothing off rank 0).
@@ -68,6 +62,55 @@ class WeightLearner(Protocol):
 
     def send_weights(self, version: int) -> list[Any]:
         """Send from every rank; returns what rank 0's sender returned."""
+
+
+Call = tuple[str, tuple[Any, ...]]
+"""A method that vLLM's `LLMEngine` and `AsyncLLM` both have, and its arguments."""
+
+
+class WeightReceiver:
+    """Made by the driver, used by the engine in its server's process; here, vLLM's own way.
+
+    `engine_arguments` and `environment` are what the engine is started with. The methods return
+    what a step of an update asks of vLLM's engine, which generates nothing meanwhile. Caches and
+    versions are not its concern.
+    """
+
+    def __init__(
+        self, engine_arguments: Mapping[str, Any], environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.engine_arguments = dict(engine_arguments)
+        self.environment = dict(environment or {})
+
+    def request_arguments(self) -> dict[str, Any]:
+        """What each request to vLLM's engine carries besides; asked for once, before the first."""
+        return {}
+
+    def connect(self, info: dict[str, Any]) -> list[Call]:
+        """Meet the senders."""
+        return [on_workers("init_weight_transfer_engine", info)]
+
+    def start(self) -> list[Call]:
+        """Make the model ready to receive."""
+        return [on_workers("start_weight_update")]
+
+    def update(self, info: dict[str, Any]) -> list[Call]:
+        """Take one chunk."""
+        return [on_workers("update_weights", info)]
+
+    def finish(self) -> list[Call]:
+        """Complete the model."""
+        return [on_workers("finish_weight_update")]
+
+
+def transfer_by(vllm_name: str) -> dict[str, Any]:
+    """The engine's argument for a backend of vLLM's own weight transfer."""
+    return {"weight_transfer_config": {"backend": vllm_name}}
+
+
+def on_workers(method: str, *arguments: Any) -> Call:
+    """The call of a method of every worker of an engine."""
+    return "collective_rpc", (method, None, arguments)
 
 
 class WeightSync(ABC):
@@ -91,7 +134,7 @@ class WeightSync(ABC):
     @classmethod
     @abstractmethod
     def receiver(cls, config: RunConfig) -> WeightReceiver:
-        """What an engine of the policy's server is started with."""
+        """The receiver of the policy's engines."""
 
     @abstractmethod
     def connect(self, replicas: Replicas, on_loss: OnLoss | None = None) -> None:

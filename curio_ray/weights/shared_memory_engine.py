@@ -1,4 +1,4 @@
-"""The receiving side of `shared_memory`: loads tensors that the server took from the store."""
+"""`shared_memory` inside vLLM's workers: loads tensors that the server took from the store."""
 
 from __future__ import annotations
 
