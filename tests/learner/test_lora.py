@@ -47,6 +47,25 @@ def test_the_first_weights_are_bitwise_the_start_policys(
     assert all(np.array_equal(weights[name], expected[name]) for name in expected)
 
 
+def test_adapters_alone_and_the_start_policy_make_the_merged_weights(
+    make_engine: MakeEngine,
+    make_sequences: MakeSequences,
+    policy_weights: Weights,
+    wide_model_folder: str,
+    stage: int,
+) -> None:
+    engine = make_engine(wide_model_folder, zero_stage=stage, lora=LORA)
+    engine.update(make_sequences(8))
+    alone = {name: each.clone() for name, each in engine.named_adapter_tensors("float32")}
+    expected = plain_weights(wide_model_folder)
+    for name in [each for each in alone if each.endswith("lora_A.weight")]:
+        layer = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+        change = alone[name.replace("lora_A", "lora_B")] @ alone[name]
+        expected[f"{layer}.weight"] = expected[f"{layer}.weight"] + change.numpy()
+    for name, weight in policy_weights(engine).items():
+        np.testing.assert_allclose(weight, expected[name], atol=1e-6, err_msg=name)
+
+
 def test_only_adapters_and_value_head_change(
     make_engine: MakeEngine, make_sequences: MakeSequences, wide_model_folder: str, stage: int
 ) -> None:

@@ -124,7 +124,21 @@ def test_a_bucket_survives_what_the_stream_does_to_its_tensor_afterwards() -> No
 
 def test_an_unknown_backend_says_what_to_write() -> None:
     config = load_config(POCKET, ["weights.backend=carrier_pigeon"])
-    with pytest.raises(ConfigError, match="shared_memory, nccl, ipc, or a class as module:Class"):
+    with pytest.raises(ConfigError, match="shared_memory, adapters, nccl, ipc, or a class as"):
+        weight_sync_class(config)
+
+
+@pytest.mark.parametrize(
+    ("lora", "field"),
+    [
+        ("null", r"add learner\.lora"),
+        ("{rank: 4}", r"learner\.lora\.targets: .* write those of the model's linear layers"),
+        ("{rank: 600, targets: [q_proj]}", r"learner\.lora\.rank: .* up to 512"),
+    ],
+)
+def test_adapters_alone_need_adapters_that_an_engine_can_hold(lora: str, field: str) -> None:
+    config = load_config(POCKET, ["weights.backend=adapters", f"learner.lora={lora}"])
+    with pytest.raises(ConfigError, match=field):
         weight_sync_class(config)
 
 
