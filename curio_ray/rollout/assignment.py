@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curio_ray.config.run import RunConfig
 from curio_ray.config.training import StallConfig
 from curio_ray.dialogue import User
 
@@ -41,3 +42,18 @@ class RolloutOptions:
     beliefs_before_replies: bool = False
     stall: StallConfig | None = None
     quality: tuple[str, ...] = ()
+
+
+def training_options(config: RunConfig) -> RolloutOptions:
+    """How to hold the dialogues that training learns from."""
+    rollout = config.rollout
+    return RolloutOptions(
+        temperature=config.roles.policy.temperature,
+        judged=config.rewards.task.source == "reward_model",
+        attempts=rollout.attempts,
+        in_flight=rollout.dialogues_in_flight,
+        deadline_s=rollout.dialogue_deadline_s,
+        stall=rollout.stall,
+        beliefs_before_replies=config.rewards.intrinsic.attribution == "reply",
+        quality=tuple(config.rewards.quality),
+    )

@@ -32,7 +32,7 @@ from curio_ray.placement.reservation import Reservation, reserve
 from curio_ray.rewards.credit import batch_advantages
 from curio_ray.rewards.registry import make_reward
 from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
-from curio_ray.rollout.assignment import RolloutOptions
+from curio_ray.rollout.assignment import training_options
 from curio_ray.rollout.batches import Runners, TrainingBatches
 from curio_ray.rollout.clock import collection_parts
 from curio_ray.rollout.runner import RolloutBatch
@@ -93,7 +93,8 @@ class Trainer:
         self.config = config
         self.task = make_task(config.task, config.seed)
         self._intrinsic = make_reward(config.rewards.intrinsic)
-        self._batches = TrainingBatches(config, self.task.users("train"), self._options())
+        users = self.task.users("train")
+        self._batches = TrainingBatches(config, users, training_options(config))
         self._second_user_model = make_second_user_model(config, self.task)
         self.learner = LearnerGroup(config, reservation)
         self.servers: ServerSet = start_servers(config, reservation)
@@ -125,13 +126,15 @@ class Trainer:
             pushed = supervisor.push(supervisor.version + 1)
         self.iteration += 1
         self.dialogues += len(batch.dialogues)
+        stalls = self.config.rollout.stall is not None
+        stalled = {"stalled": stalled_share(batch.dialogues)} if stalls else {}
         metrics = {
             "dialogues": self.dialogues,
             "dialogues_per_second": len(batch.dialogues) / sum(clock.seconds.values()),
             "dialogue_seconds": batch.seconds.total / batch.seconds.dialogues,
             "collection_seconds": collecting,
             **dialogue_metrics(batch.dialogues, self.task),
-            **self._stalled(batch.dialogues),
+            **stalled,
             **staleness(batch.dialogues, supervisor.version - 1),
             **scored.agreement,
             **learned,
@@ -245,24 +248,6 @@ class Trainer:
         for dialogue in dialogues:
             assign_intrinsic_reward(dialogue, self._intrinsic, rewards.intrinsic, discount)
             assign_penalties(dialogue, rewards.penalties)
-
-    def _stalled(self, dialogues: list[Dialogue]) -> dict[str, float]:
-        if self.config.rollout.stall is None:
-            return {}
-        return {"stalled": stalled_share(dialogues)}
-
-    def _options(self) -> RolloutOptions:
-        rollout = self.config.rollout
-        return RolloutOptions(
-            temperature=self.config.roles.policy.temperature,
-            judged=self.config.rewards.task.source == "reward_model",
-            attempts=rollout.attempts,
-            in_flight=rollout.dialogues_in_flight,
-            deadline_s=rollout.dialogue_deadline_s,
-            stall=rollout.stall,
-            beliefs_before_replies=self.config.rewards.intrinsic.attribution == "reply",
-            quality=tuple(self.config.rewards.quality),
-        )
 
     def _note_first_dialogue(self, batch: RolloutBatch) -> None:
         if self.first_dialogue_at is None:

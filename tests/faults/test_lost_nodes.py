@@ -18,6 +18,7 @@ from two_nodes import ON_BOTH_NODES, TwoNodes, node_of
 
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import LearnerError
+from curio_ray.rollout.assignment import training_options
 from curio_ray.rollout.batches import make_assignments
 from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.serving.client import ServerClient
@@ -83,7 +84,7 @@ def hold(algorithm: Curio) -> RolloutBatch:
     users = trainer.task.users("held_out")[:DIALOGUES]
     assignments = make_assignments("held_out", users, 0, seed=3)
     collect = algorithm.runners.collect
-    return trainer.supervisor.during(collect, assignments, trainer._options())
+    return trainer.supervisor.during(collect, assignments, training_options(trainer.config))
 
 
 def hold_while_losing_a_node(algorithm: Curio, nodes: TwoNodes) -> RolloutBatch:
