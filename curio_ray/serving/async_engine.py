@@ -36,7 +36,7 @@ class AsyncEngine:
     """
 
     def __init__(
-        self, server: str, arguments: dict[str, Any], receiver: WeightReceiver | None
+        self, server: str, arguments: dict[str, Any], receiver: WeightReceiver | None = None
     ) -> None:
         self.statistics = EngineStatistics()
         self.vocabulary_size = 0

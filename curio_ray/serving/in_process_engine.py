@@ -54,7 +54,7 @@ class InProcessEngine:
     """
 
     def __init__(
-        self, server: str, arguments: dict[str, Any], receiver: WeightReceiver | None
+        self, server: str, arguments: dict[str, Any], receiver: WeightReceiver | None = None
     ) -> None:
         self.statistics = EngineStatistics()
         self.vocabulary_size = 0
