@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ray
+import torch
 from ratios import Ratio, in_turn, report, summarise
 
 from curio_ray.config import RunConfig, load_config
@@ -49,7 +50,8 @@ class OneByOneRank(LearnerRank):
 
     def names(self) -> list[str]:
         """The policy's tensors."""
-        return [name for name, _ in self._started_engine.named_policy_tensors("float32")]
+        weights = self._started_engine.policy_weights
+        return [name for name, _ in weights.named_tensors(torch.float32)]
 
     def tensor(self, name: str) -> WeightBucket:
         """One of them."""

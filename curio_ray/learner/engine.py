@@ -19,7 +19,6 @@ from curio_ray.learner.lora import adapters_off
 from curio_ray.learner.metrics import MetricSums
 from curio_ray.learner.model import PolicyValueModel
 from curio_ray.learner.model_loading import (
-    DTYPES,
     adapter_dropout,
     build_policy_value_model,
     build_reference_model,
@@ -81,7 +80,7 @@ class LearnerEngine:
         )
         shards = OptimizerShards(self.deepspeed, self.optimizer, config.zero_stage, self.rank)
         self._rank_state = RankState(shards, config, self.rank, self.ranks, seed)
-        self._weights = PolicyWeights(self.language_model, config.zero_stage)
+        self.policy_weights = PolicyWeights(self.language_model, config.zero_stage)
 
     def score(self, sequences: Sequence[TrainingSequence]) -> dict[int, SequenceScore]:
         """Log-probabilities, reference log-probabilities and values of this rank's share.
@@ -131,17 +130,6 @@ class LearnerEngine:
             "skipped_steps": float(skipped),
         }
 
-    def named_policy_tensors(self, dtype: str) -> Iterator[tuple[str, torch.Tensor]]:
-        """The policy's weights under their Hugging Face names, contiguous, in `dtype`.
-
-        A tensor is valid until the next one is asked for. Tied weights come once.
-        """
-        return self._weights.named_tensors(DTYPES[dtype])
-
-    def named_adapter_tensors(self, dtype: str) -> Iterator[tuple[str, torch.Tensor]]:
-        """The adapters alone, under the names of peft's files, in `dtype`; valid as above."""
-        return self._weights.named_adapters(DTYPES[dtype])
-
     def save(self, folder: Path) -> None:
         """Write the whole training state into `folder`, each rank its part."""
         counters = {name: getattr(self, name) for name in COUNTERS}
@@ -158,7 +146,7 @@ class LearnerEngine:
 
     def export_policy(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder, with its tokenizer."""
-        self._weights.export(self.model_path, folder, self.rank)
+        self.policy_weights.export(self.model_path, folder, self.rank)
 
     @property
     def language_model(self) -> Any:

@@ -116,12 +116,12 @@ class LearnerRank:
         """Send the policy's weights in the server's type; what is left for replicas to fetch."""
         if self._sender is None:
             raise RuntimeError("make_weight_sender must be called before send_weights")
+        from curio_ray.learner.model_loading import DTYPES
+
         server = self._config.servers[self._config.roles.policy.server]
-        engine = self._started_engine
-        tensors = engine.named_policy_tensors
-        if self._sender.adapters_alone:
-            tensors = engine.named_adapter_tensors
-        return self._sender.send(tensors(server.dtype), version)
+        weights = self._started_engine.policy_weights
+        stream = weights.named_adapters if self._sender.adapters_alone else weights.named_tensors
+        return self._sender.send(stream(DTYPES[server.dtype]), version)
 
     def save(self, folder: str) -> None:
         """Write this rank's part of the training state."""

@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from curio_ray.learner.lora import (
-    ADAPTER,
-    ServedWeight,
-    adapter_layers,
-    product,
-    served_weights,
-)
+from curio_ray.learner.lora import ADAPTER, adapter_layers, product
 from curio_ray.private_api.deepspeed_private import element_count
 
+BASE = ".base_layer"
 GROUP_ELEMENTS = 2**27
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf", "*.index.json", "config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class ServedWeight:
+    """A weight as the servers know it: a parameter under its Hugging Face name.
+
+    `adapter` is the peft layer whose low-rank product belongs to it, or None.
+    """
+
+    name: str
+    parameter: nn.Parameter
+    adapter: Any = None
+
+    @property
+    def parameters(self) -> list[torch.Tensor]:
+        """All parameters that its value depends on."""
+        if self.adapter is None:
+            return [self.parameter]
+        return [self.parameter, *product(self.adapter)]
+
+    def value(self, dtype: torch.dtype) -> torch.Tensor:
+        """W, or W + B A · alpha / rank (Hu et al. 2021, eq. 3), added in float32; contiguous."""
+        weight = self.parameter.detach()
+        if self.adapter is not None:
+            first, second = product(self.adapter)
+            low_rank = second.detach().float() @ first.detach().float()
+            low_rank = low_rank.T if self.adapter.fan_in_fan_out else low_rank
+            weight = weight.float() + low_rank * self.adapter.scaling[ADAPTER]
+        return weight.to(dtype).contiguous()
 
 
 class PolicyWeights:
@@ -71,10 +97,20 @@ class PolicyWeights:
             _copy_tokenizer(model_path, folder)
 
 
+def _served_weights(language_model: nn.Module) -> Iterator[ServedWeight]:
+    """Every weight of a language model, with or without adapters, once."""
+    layers = adapter_layers(language_model)
+    own = {id(matrix) for layer in layers.values() for matrix in product(layer)}
+    adapters = {f"{name}{BASE}.weight": layer for name, layer in layers.items()}
+    for name, parameter in language_model.named_parameters():
+        if id(parameter) not in own:
+            yield ServedWeight(name.replace(BASE, ""), parameter, adapters.get(name))
+
+
 def _groups(language_model: Any) -> Iterator[list[ServedWeight]]:
     group: list[ServedWeight] = []
     elements = 0
-    for weight in served_weights(language_model):
+    for weight in _served_weights(language_model):
         size = sum(element_count(each) for each in weight.parameters)
         if group and elements + size > GROUP_ELEMENTS:
             yield group

@@ -147,7 +147,7 @@ def policy_weights() -> Callable[[Any], dict[str, np.ndarray]]:
     def weights(engine: Any) -> dict[str, np.ndarray]:
         return {
             name: tensor.to("cpu", copy=True).numpy()
-            for name, tensor in engine.named_policy_tensors("float32")
+            for name, tensor in engine.policy_weights.named_tensors(torch.float32)
         }
 
     return weights

@@ -56,7 +56,8 @@ def test_adapters_alone_and_the_start_policy_make_the_merged_weights(
 ) -> None:
     engine = make_engine(wide_model_folder, zero_stage=stage, lora=LORA)
     engine.update(make_sequences(8))
-    alone = {name: each.clone() for name, each in engine.named_adapter_tensors("float32")}
+    stream = engine.policy_weights.named_adapters(torch.float32)
+    alone = {name: each.clone() for name, each in stream}
     expected = plain_weights(wide_model_folder)
     for name in [each for each in alone if each.endswith("lora_A.weight")]:
         layer = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
