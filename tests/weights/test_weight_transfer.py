@@ -12,7 +12,7 @@ import torch
 from curio_ray.config import load_config
 from curio_ray.errors import ConfigError
 from curio_ray.weights.arrays import BucketWriter, as_tensors, copied_in_buckets
-from curio_ray.weights.shared_memory import SharedMemorySender
+from curio_ray.weights.shared_memory import SharedMemorySender, SharedMemorySync
 from curio_ray.weights.sync import weight_sync_class
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
@@ -146,3 +146,12 @@ def test_a_backend_between_gpus_names_the_fields_of_a_run_without() -> None:
     config = load_config(POCKET, ["weights.backend=nccl"])
     with pytest.raises(ConfigError, match=r"servers\.policy\.gpus and learner\.gpus_per_rank"):
         weight_sync_class(config)
+
+
+class OwnSync(SharedMemorySync):
+    """A backend of a user's own."""
+
+
+def test_a_backend_of_a_users_own_is_found_by_its_name() -> None:
+    config = load_config(POCKET, [f"weights.backend={__name__}:OwnSync"])
+    assert weight_sync_class(config) is OwnSync
