@@ -31,8 +31,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.learner.deepspeed_setup import join_process_group
 from curio_ray.learner.engine import LearnerEngine
+from curio_ray.learner.losses import Counts, Objective
 from curio_ray.learner.model_loading import DTYPES, build_policy_value_model
-from curio_ray.learner.objective import Counts, Objective
 from curio_ray.learner.packing import pack_sequences, pack_tensors
 from curio_ray.learner.sequences import TrainingSequence
 from curio_ray.model_paths import locate_model

@@ -16,6 +16,7 @@ from curio_ray.errors import LearnerError
 from curio_ray.learner.checkpoint import RankState, load_state, save_state
 from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.lora import adapters_off
+from curio_ray.learner.losses import Counts, Objective
 from curio_ray.learner.metrics import MetricSums
 from curio_ray.learner.model import PolicyValueModel
 from curio_ray.learner.model_loading import (
@@ -23,7 +24,6 @@ from curio_ray.learner.model_loading import (
     build_policy_value_model,
     build_reference_model,
 )
-from curio_ray.learner.objective import Counts, Objective
 from curio_ray.learner.packing import (
     Pack,
     PackedTensors,

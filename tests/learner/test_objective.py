@@ -12,9 +12,8 @@ import torch
 
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import ConfigError, LearnerError
-from curio_ray.learner.losses import LOSSES, PolicyLoss
+from curio_ray.learner.losses import LOSSES, Counts, Objective, PolicyLoss
 from curio_ray.learner.metrics import Mean, MetricSums
-from curio_ray.learner.objective import Counts, Objective
 from curio_ray.learner.packing import PackedTensors, pack_tensors
 from curio_ray.learner.sequences import TrainingSequence
 
