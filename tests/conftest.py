@@ -1,11 +1,57 @@
-"""A real pretrained model, for claims that the packaged models are too well behaved to show."""
+"""What tests of several folders share: Ray, servers, a pretrained model, and the order of tests."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
+import psutil
 import pytest
+
+if TYPE_CHECKING:
+    from shared_servers import Running, SharedServers
+
+# A process keeps the mode in which it first used Ray, and what it starts must have the same.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+
+# Files that need one of these come first, in this order; those with a name share what it names.
+NEEDS = {
+    "shared_servers": "servers",
+    "smollm_folder": "servers",
+    "local_ray": None,
+    "no_ray": None,
+    "short_run": "short run",
+}
+GIB_PER_PROCESS = 6
+
+
+@pytest.fixture(scope="session")
+def _shared() -> Iterator[SharedServers]:
+    from shared_servers import SharedServers
+
+    shared = SharedServers()
+    yield shared
+    shared.end()
+
+
+@pytest.fixture(scope="module")
+def local_ray(_shared: SharedServers) -> None:
+    """This process drives a Ray on this machine, for actors that the tests start and end."""
+    _shared.ray_alone()
+
+
+@pytest.fixture(scope="module")
+def shared_servers(_shared: SharedServers) -> Callable[..., Running]:
+    """Servers of the pocket config with overrides, shared by all who leave them as they are."""
+    return _shared.running
+
+
+@pytest.fixture(scope="module")
+def no_ray(_shared: SharedServers) -> None:
+    """This process drives no Ray, so that a test can start one as it needs it, and ends it."""
+    _shared.end()
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +63,34 @@ def smollm_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     write_model(folder)
     yield str(folder)
     shutil.rmtree(folder)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put files that need the same one after another, the short ones last.
+
+    Where tests run in several processes, a file goes to one of them, with those that share with it.
+    """
+    order: dict[str, int] = {}
+    for item in items:
+        file = item.location[0]
+        order[file] = min(order.get(file, len(NEEDS) + 1), order_of(item))
+    items.sort(key=lambda item: order[item.location[0]])
+    if config.pluginmanager.hasplugin("xdist"):
+        shared = [*NEEDS.values(), None, None]
+        for item in items:
+            file = item.location[0]
+            item.add_marker(pytest.mark.xdist_group(shared[order[file]] or file))
+
+
+def order_of(item: pytest.Item) -> int:
+    """The place of its first need in the list, or a place after them all."""
+    needed = [n for n, name in enumerate(NEEDS) if name in item.fixturenames]
+    return min([*needed, len(NEEDS) + (item.get_closest_marker("slow") is None)])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """As many processes for `-n auto` as there are cores and memory for."""
+    free_gib = psutil.virtual_memory().available / 2**30
+    return max(1, min(os.cpu_count() or 1, int(free_gib / GIB_PER_PROCESS)))

@@ -43,7 +43,7 @@ class Trained:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(no_ray, tmp_path_factory):
     cluster = GrowingCluster()
     try:
         folder = tmp_path_factory.mktemp("runs") / "grown"

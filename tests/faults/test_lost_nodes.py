@@ -134,7 +134,7 @@ def train(algorithm: Curio, story: Story) -> None:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(no_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("two-nodes")
     nodes, story = TwoNodes(), Story()
     overrides = [

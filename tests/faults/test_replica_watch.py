@@ -25,7 +25,7 @@ def look_for_a_minute(watch: ReplicaWatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[TwoNodes]:
+def nodes(no_ray: None) -> Iterator[TwoNodes]:
     nodes = TwoNodes()
     yield nodes
     nodes.close()

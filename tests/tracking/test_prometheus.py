@@ -88,7 +88,7 @@ def scrape() -> list[Sample]:
 
 
 @pytest.fixture(scope="module")
-def tracked(tmp_path_factory) -> Iterator[TrackedIteration]:
+def tracked(no_ray, tmp_path_factory) -> Iterator[TrackedIteration]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
