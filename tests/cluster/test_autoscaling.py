@@ -17,6 +17,8 @@ from curio_ray.config import load_config
 from curio_ray.errors import PreflightError
 from curio_ray.placement.reservation import reserve
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 PLACED = (
     "servers.policy.placement.labels={ray.io/accelerator-type: L40S}",

@@ -25,6 +25,8 @@ from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.serving.server import ModelServer
 from curio_ray.training.algorithm import Curio, CurioConfig
 
+pytestmark = pytest.mark.slow
+
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 DIALOGUES = 192
 PATIENCE_S = 240.0

@@ -15,6 +15,8 @@ import ray
 
 from curio_ray.training.algorithm import Curio, CurioConfig
 
+pytestmark = pytest.mark.slow
+
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 PATIENCE_S = 60.0
 OVERRIDES = [

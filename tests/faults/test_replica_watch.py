@@ -14,6 +14,8 @@ from curio_ray.errors import DeadlineError
 from curio_ray.serving.replicas import Replica, ReplicaWatch
 from curio_ray.serving.server import ModelServer
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 2.0
 
 

@@ -24,7 +24,7 @@ MakeSequences = Callable[..., list[TrainingSequence]]
 MakeConfig = Callable[..., RunConfig]
 
 
-pytestmark = pytest.mark.usefixtures("local_ray")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@ import pytest
 from curio_ray.tasks.exercise import words
 from curio_ray.tasks.exercise.task import ExerciseTask
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dialogues(changing_run):

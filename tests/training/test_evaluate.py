@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from short_runs import REPOSITORY, FinishedRun, curio
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 200
 
 

@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_user_is_met_by_a_whole_group(changing_run):
     met = Counter(dialogue.user.id for dialogue in changing_run.dialogues(1))

@@ -2,7 +2,11 @@
 
 import signal
 
+import pytest
+
 from curio_ray.run_folder import RunFolder
+
+pytestmark = pytest.mark.slow
 
 
 def test_an_interrupt_leaves_a_checkpoint_of_the_last_iteration(interrupted):

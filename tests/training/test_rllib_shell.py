@@ -16,7 +16,7 @@ def make_config() -> CurioConfig:
     return CurioConfig.from_yaml(REPOSITORY / "configs" / "pocket.yaml", SHORT)
 
 
-pytestmark = pytest.mark.usefixtures("local_ray")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
 
 @pytest.fixture(scope="module")

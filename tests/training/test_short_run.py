@@ -3,10 +3,13 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from curio_ray.model_paths import locate_model
+
+pytestmark = pytest.mark.slow
 
 SUMMARY_FIELDS = {
     "task", "intrinsic", "seed", "iterations", "dialogues", "held_out_users", "success_before",
