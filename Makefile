@@ -22,7 +22,7 @@ LOCK_FLAGS ?=
 CONFIG ?= configs/pocket.yaml
 FILES ?=
 READY := $(VENV)/.ready
-PYTEST := $(VENV)/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
+PYTEST := $(VENV)/bin/python -m pytest -n auto --no-loadscope-reorder
 
 .PHONY: train education test test-fast lint benchmarks lock wheel docs clean
 .DEFAULT_GOAL := train

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -16,14 +17,12 @@ if TYPE_CHECKING:
 # A process keeps the mode in which it first used Ray, and what it starts must have the same.
 os.environ["RAY_AUTH_MODE"] = "disabled"
 
-# Files that need one of these come first, in this order; those with a name share what it names.
-NEEDS = {
-    "shared_servers": "servers",
-    "smollm_folder": "servers",
-    "local_ray": None,
-    "no_ray": None,
-    "short_run": "short run",
-}
+# Files that need one of these come first, in this order: what they share is started once.
+NEEDS = ("short_run", "shared_servers", "smollm_folder", "local_ray", "no_ray")
+# Folders whose tests share something; where there are several processes, they go to the same.
+TOGETHER = {"training": "training"} | dict.fromkeys(
+    ("evaluation", "pocket", "roles", "rollout"), "servers"
+)
 GIB_PER_PROCESS = 6
 
 
@@ -74,22 +73,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("there is no GPU")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put files that need the same one after another, the short ones last.
-
-    Where tests run in several processes, a file goes to one of them, with those that share with it.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files that need the same one after another, the short ones last."""
     order: dict[str, int] = {}
     for item in items:
         file = item.location[0]
         order[file] = min(order.get(file, len(NEEDS) + 1), order_of(item))
     items.sort(key=lambda item: order[item.location[0]])
-    if config.pluginmanager.hasplugin("xdist"):
-        shared = [*NEEDS.values(), None, None]
-        for item in items:
-            file = item.location[0]
-            item.add_marker(pytest.mark.xdist_group(shared[order[file]] or file))
 
 
 def order_of(item: pytest.Item) -> int:
@@ -103,3 +93,16 @@ def pytest_xdist_auto_num_workers() -> int:
     """As many processes for `-n auto` as there are cores and memory for."""
     free_gib = psutil.virtual_memory().available / 2**30
     return max(1, min(os.cpu_count() or 1, int(free_gib / GIB_PER_PROCESS)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process whole files, or all files of the folders that share something."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FilesOrFolders(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return TOGETHER.get(Path(file).parent.name, file)
+
+    return FilesOrFolders(config, log)
