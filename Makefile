@@ -1,7 +1,9 @@
 # make train   train the pocket run on this machine; the first call sets up .venv
 # make education FILES=a.json,b.json
 #              train the pocket models of Education Dialogue on the dataset's files, then the run
-# make test    ruff, mypy and pytest
+# make test    ruff, mypy and all tests; in as many processes as there are cores and memory for
+# make test-fast
+#              the tests without training runs, clusters and lost machines: a first answer
 # make lint    ruff and mypy alone
 # make benchmarks
 #              ratios measured side by side, into benchmarks/results.json; leave the machine alone;
@@ -20,8 +22,9 @@ LOCK_FLAGS ?=
 CONFIG ?= configs/pocket.yaml
 FILES ?=
 READY := $(VENV)/.ready
+PYTEST := $(VENV)/bin/python -m pytest -n auto --no-loadscope-reorder
 
-.PHONY: train education test lint benchmarks lock wheel docs clean
+.PHONY: train education test test-fast lint benchmarks lock wheel docs clean
 .DEFAULT_GOAL := train
 
 $(READY): requirements/cpu.txt requirements/set_up.sh pyproject.toml
@@ -37,7 +40,10 @@ education: $(READY)
 	    --set 'task.options.files=[$(FILES)]'
 
 test: lint
-	@$(VENV)/bin/python -m pytest
+	@$(PYTEST)
+
+test-fast: $(READY)
+	@$(PYTEST) -m "not slow and not gpu"
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check

@@ -1,59 +1,20 @@
-"""A started policy server on the packaged model, and the same model in transformers."""
+"""Servers of the pocket models for one module, and the policy's model in transformers."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import torch
+from shared_servers import POCKET_CONFIG, Running, start
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from curio_ray.config import RunConfig, load_config
+from curio_ray.config import load_config
 from curio_ray.model_paths import locate_model
-from curio_ray.serving.client import ServerClient
-from curio_ray.serving.launch import ServerSet, start_servers
-from curio_ray.serving.requests import GenerateRequest, GenerateResult
+from curio_ray.serving.launch import ServerSet
 from curio_ray.weights.sync import WeightSender, make_weight_sync
-
-POCKET_CONFIG = Path(__file__).parents[1] / "configs" / "pocket.yaml"
-
-
-@dataclass
-class Running:
-    """A run's config with its started servers."""
-
-    config: RunConfig
-    servers: ServerSet
-
-    def ask(
-        self, requests: list[GenerateRequest], server: str = "policy"
-    ) -> list[GenerateResult | BaseException]:
-        """Send all requests at once; answers or errors in the order of the requests."""
-
-        async def converse(client: ServerClient) -> list[GenerateResult | BaseException]:
-            calls = [client.generate(request, str(n)) for n, request in enumerate(requests)]
-            return await asyncio.gather(*calls, return_exceptions=True)
-
-        return self.with_client(converse, server)
-
-    def with_client(
-        self, use: Callable[[ServerClient], Coroutine[Any, Any, Any]], server: str = "policy"
-    ) -> Any:
-        """Run a coroutine with a client that is closed afterwards."""
-
-        async def run() -> Any:
-            client = self.servers.client(server)
-            try:
-                return await use(client)
-            finally:
-                await client.close()
-
-        return asyncio.run(run())
 
 
 @dataclass
@@ -85,26 +46,18 @@ class Pusher:
 
 
 @pytest.fixture(scope="module")
-def make_running() -> Iterator[Callable[..., Running]]:
-    """Starts the servers of the pocket config with overrides, in a Ray of this module's own."""
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+def make_running(local_ray: None) -> Iterator[Callable[..., Running]]:
+    """Starts servers of the pocket config with overrides, for this module alone."""
     started: list[ServerSet] = []
 
     def make(*overrides: str) -> Running:
         config = load_config(POCKET_CONFIG, overrides)
-        servers = start_servers(config)
-        try:
-            servers.wait_ready()
-        except BaseException:
-            servers.shutdown()
-            raise
-        started.append(servers)
-        return Running(config, servers)
+        started.append(start(config))
+        return Running(config, started[-1])
 
     yield make
     for servers in started:
         servers.shutdown()
-    ray.shutdown()
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from curio_ray.config import load_config
 from curio_ray.errors import PreflightError
 from curio_ray.placement.reservation import reserve
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 PLACED = (
     "servers.policy.placement.labels={ray.io/accelerator-type: L40S}",
@@ -43,7 +45,7 @@ class Trained:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(no_ray, tmp_path_factory):
     cluster = GrowingCluster()
     try:
         folder = tmp_path_factory.mktemp("runs") / "grown"

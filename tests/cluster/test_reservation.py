@@ -33,7 +33,7 @@ class Witness:
 
 
 @pytest.fixture(scope="module")
-def nodes():
+def nodes(no_ray):
     """The nodes' names by their ids, with this process as a driver."""
     cluster = Cluster(initialize_head=True, head_node_args=NODES["head"])
     ids = {cluster.head_node.node_id: "head"}

@@ -22,9 +22,6 @@ def test_a_way_takes_no_more_files_than_it_may() -> None:
 
 def test_every_file_on_a_way_is_there() -> None:
     missing = [
-        file
-        for way in MOST_FILES
-        for file in files_of(way)
-        if not (REPOSITORY / "curio_ray" / file).is_file()
+        file for way in MOST_FILES for file in files_of(way) if not (REPOSITORY / file).is_file()
     ]
     assert not missing

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-import ray
 from made_dialogues import made
 
 from curio_ray.config import RunConfig, load_config
@@ -20,12 +18,12 @@ from curio_ray.evaluation.pair_judge import PairJudge
 from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.evaluation.win_rate import win_rate_of_judge
 from curio_ray.rollout.runner import LocalRunners
-from curio_ray.serving.launch import ServerSet, start_servers
+from curio_ray.serving.launch import ServerSet
 from curio_ray.tasks.exercise.task import ExerciseTask
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 SECOND = (
-    "servers.second={model: pocket:policy, kv_cache_gib: 0.05}",
+    "servers.second={model: pocket:policy}",
     "evaluation.second_user_model={server: second, reads: policy_context}",
 )
 
@@ -41,21 +39,15 @@ class Held:
 
 
 @pytest.fixture(scope="module")
-def held(smollm_folder) -> Iterator[Held]:
+def held(shared_servers, smollm_folder) -> Held:
     """Four dialogues in the pocket world, beside servers of a second user model and a judge."""
-    judge = f"servers.judge={{model: {smollm_folder}, max_model_len: 1024, kv_cache_gib: 0.25}}"
-    config = load_config(POCKET, (*SECOND, judge, "evaluation.judge.server=judge"))
-    task = ExerciseTask(seed=0)
-    with contextlib.ExitStack() as stack:
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-        stack.callback(ray.shutdown)
-        servers = start_servers(config)
-        stack.callback(servers.shutdown)
-        servers.wait_ready()
-        runners = stack.enter_context(contextlib.closing(LocalRunners(config, task)))
+    judge = f"servers.judge={{model: {smollm_folder}, max_model_len: 1024}}"
+    running = shared_servers(*SECOND, judge, "evaluation.judge.server=judge")
+    config, servers, task = running.config, running.servers, ExerciseTask(seed=0)
+    with contextlib.closing(LocalRunners(config, task)) as runners:
         runners.connect(servers.handles())
         dialogues = collect_evaluation(runners, task, config, 4, seed=0).dialogues
-        yield Held(config, task, servers, dialogues)
+    return Held(config, task, servers, dialogues)
 
 
 def test_the_same_user_model_reads_the_same_beliefs_again(held):

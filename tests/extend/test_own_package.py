@@ -15,6 +15,8 @@ import pytest
 
 from curio_ray.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "docs" / "extend" / "examples"
 METADATA = "Metadata-Version: 2.1\nName: drinks\nVersion: 1.0\n"

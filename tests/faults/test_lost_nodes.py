@@ -26,6 +26,8 @@ from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.serving.server import ModelServer
 from curio_ray.training.algorithm import Curio, CurioConfig
 
+pytestmark = pytest.mark.slow
+
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 DIALOGUES = 192
 PATIENCE_S = 240.0
@@ -135,7 +137,7 @@ def train(algorithm: Curio, story: Story) -> None:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(no_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("two-nodes")
     nodes, story = TwoNodes(), Story()
     overrides = [

@@ -15,6 +15,8 @@ import ray
 
 from curio_ray.training.algorithm import Curio, CurioConfig
 
+pytestmark = pytest.mark.slow
+
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 PATIENCE_S = 60.0
 OVERRIDES = [
@@ -41,13 +43,11 @@ def train(algorithm: Curio) -> Seen:
 
 
 @pytest.fixture(scope="module")
-def algorithm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Curio]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+def algorithm(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Curio]:
     output = tmp_path_factory.mktemp("run") / "run"
     algorithm = CurioConfig.from_yaml(POCKET, [*OVERRIDES, f"output={output}"]).build_algo()
     yield algorithm
     algorithm.stop()
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

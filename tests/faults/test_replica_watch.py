@@ -14,6 +14,8 @@ from curio_ray.errors import DeadlineError
 from curio_ray.serving.replicas import Replica, ReplicaWatch
 from curio_ray.serving.server import ModelServer
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 2.0
 
 
@@ -25,7 +27,7 @@ def look_for_a_minute(watch: ReplicaWatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[TwoNodes]:
+def nodes(no_ray: None) -> Iterator[TwoNodes]:
     nodes = TwoNodes()
     yield nodes
     nodes.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import psutil
@@ -30,8 +29,6 @@ class TwoNodes:
     """A head for everything, and a spot node for whatever does not have to stay."""
 
     def __init__(self) -> None:
-        # A process keeps the mode in which it first used Ray, and its nodes must have the same.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         self.cluster = Cluster(
             initialize_head=True,
             head_node_args={

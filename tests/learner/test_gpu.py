@@ -14,7 +14,7 @@ from curio_ray.learner.model_loading import build_reference_model
 from curio_ray.learner.packing import Segments, pack_tensors
 from curio_ray.learner.sequences import TrainingSequence
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+pytestmark = pytest.mark.gpu
 
 MakeEngine = Callable[..., Any]
 MakeSequences = Callable[..., list[TrainingSequence]]

@@ -14,7 +14,7 @@ POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 
 
 @pytest.fixture(scope="module")
-def address():
+def address(no_ray):
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 0})
     cluster.add_node(num_cpus=3, num_gpus=1)
     yield cluster.address

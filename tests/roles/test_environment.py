@@ -55,8 +55,8 @@ def user() -> User:
 
 
 @pytest.fixture(scope="module")
-def hold(make_running: Callable, chat: ChatFormat) -> Callable[[ExerciseTask, User], Talk]:
-    running = make_running("servers.frozen.model=pocket:changing_world")
+def hold(shared_servers: Callable, chat: ChatFormat) -> Callable[[ExerciseTask, User], Talk]:
+    running = shared_servers("servers.frozen.model=pocket:changing_world")
 
     def hold(task: ExerciseTask, user: User) -> Talk:
         async def speak(plain: ServerClient) -> Talk:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import takewhile
 
-from running_servers import Running
+from shared_servers import Running
 
 from curio_ray.pocket.encoding import Renderer
 from curio_ray.pocket.network import build_tokenizer
@@ -18,9 +18,9 @@ from curio_ray.tasks.exercise.task import ExerciseTask
 
 
 def test_the_verdict_finds_the_beliefs_transcript_in_the_cache(
-    make_running: Callable[..., Running],
+    shared_servers: Callable[..., Running],
 ) -> None:
-    running, task = make_running(), ExerciseTask(seed=0)
+    running, task = shared_servers(), ExerciseTask(seed=0)
     user = task.users("train")[0]
     transcript = []
     for name in RELEVANT:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from running_servers import Running
+from shared_servers import Running
 
 from curio_ray.config.rewards import IntrinsicRewardConfig
 from curio_ray.config.servers import UserModelRole
@@ -69,12 +69,12 @@ class Listening:
         """A dialogue of these lines with a belief after every turn; the true type is the first."""
         config = self.running.config
         format_ = UserModelFormat(
-            UserModelRole(server="frozen", **role), config.servers, task,
-            cache(ChatFormat.load), ChatFormat.load(config.servers["frozen"].model),
+            UserModelRole(server="pretrained", **role), config.servers, task,
+            cache(ChatFormat.load), ChatFormat.load(config.servers["pretrained"].model),
         )  # fmt: skip
 
         async def listen() -> Dialogue:
-            clients = {name: self.running.servers.client(name) for name in ("frozen", "policy")}
+            clients = {name: self.running.servers.client(name) for name in ("pretrained", "policy")}
             session = format_.connect(clients).session("scripted", [1], OPENING)
             initial, turns = await session.ask(), []
             for number, line in enumerate(lines):
@@ -101,8 +101,9 @@ def policy_turn(text: str) -> Turn:
 
 
 @pytest.fixture(scope="module")
-def listening(make_running: Callable[..., Running], smollm_folder: str) -> Listening:
-    return Listening(make_running(f"servers.frozen.model={smollm_folder}"))
+def listening(shared_servers: Callable[..., Running], smollm_folder: str) -> Listening:
+    pretrained = f"servers.pretrained={{model: {smollm_folder}, max_model_len: 1024}}"
+    return Listening(shared_servers(pretrained))
 
 
 def test_asserting_the_type_earns_where_whole_exchanges_are_paid(listening):

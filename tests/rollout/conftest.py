@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
-import ray
+from shared_servers import POCKET_CONFIG, Running
 
-from curio_ray.config import RunConfig, load_config
+from curio_ray.config import RunConfig
 from curio_ray.errors import RolloutError
 from curio_ray.roles.environment import EnvironmentSession
 from curio_ray.roles.roles import RoleFormats, Roles, connect_roles
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.batches import make_assignments
 from curio_ray.rollout.runner import RolloutBatch, collect_dialogues
-from curio_ray.serving.launch import ServerSet, start_servers
+from curio_ray.serving.launch import ServerSet
 from curio_ray.tasks.base import Task
 from curio_ray.tasks.registry import make_task
 
-POCKET_CONFIG = Path(__file__).parents[2] / "configs" / "pocket.yaml"
+__all__ = ["POCKET_CONFIG", "Rollouts"]
 
 
 class FailingSession:
@@ -100,11 +99,7 @@ class Rollouts:
 
 
 @pytest.fixture(scope="module")
-def rollouts() -> Iterator[Rollouts]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    config = load_config(POCKET_CONFIG)
-    servers = start_servers(config)
-    servers.wait_ready()
-    yield Rollouts(config, servers, make_task(config.task, config.seed))
-    servers.shutdown()
-    ray.shutdown()
+def rollouts(shared_servers: Callable[..., Running]) -> Rollouts:
+    running = shared_servers()
+    config = running.config
+    return Rollouts(config, running.servers, make_task(config.task, config.seed))

@@ -15,6 +15,8 @@ from curio_ray.errors import ServerError
 from curio_ray.serving.client import ServerClient
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 
+pytestmark = pytest.mark.slow
+
 PROMPT = list(range(5, 75))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,11 +18,9 @@ DEADLINE_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
+def server(local_ray: None) -> Any:
     """A model server whose engine nobody started."""
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    yield ray.remote(ModelServer).remote("policy", ServerConfig(model="pocket:policy"))
-    ray.shutdown()
+    return ray.remote(ModelServer).remote("policy", ServerConfig(model="pocket:policy"))
 
 
 def ask(server: Any, *requests: GenerateRequest) -> None:

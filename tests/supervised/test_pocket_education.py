@@ -21,6 +21,8 @@ from curio_ray.supervised.losses import label_log_probs
 from curio_ray.tasks.base import Demonstration
 from curio_ray.tasks.registry import make_task
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 ROLES = ("policy", "environment", "user_model", "reward_model")
 

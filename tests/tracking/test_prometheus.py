@@ -23,6 +23,8 @@ from curio_ray.run_folder import RunFolder
 from curio_ray.tracking.prometheus import EXPORTED, exported_names
 from curio_ray.training.trainer import Iteration, Trainer
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 NAMES = {each for name in EXPORTED for each in exported_names(name)}
 SCRAPE_DEADLINE_S = 120
@@ -88,7 +90,7 @@ def scrape() -> list[Sample]:
 
 
 @pytest.fixture(scope="module")
-def tracked(tmp_path_factory) -> Iterator[TrackedIteration]:
+def tracked(no_ray, tmp_path_factory) -> Iterator[TrackedIteration]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

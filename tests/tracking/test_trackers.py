@@ -2,8 +2,10 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from curio_ray.errors import TrackingError
 from curio_ray.run_folder import RunFolder
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
+WRITING_DEADLINE_S = 30
 
 
 def tracked_run(path: Path, tracker: str, iterations=(0, 1, 2)) -> RunFolder:
@@ -44,13 +47,9 @@ class Wandb:
     """What Weights & Biases keeps of an offline run."""
 
     def __init__(self, run: RunFolder) -> None:
-        from wandb.proto import wandb_internal_pb2
-
         (file,) = run.path.glob("wandb/offline-run-*/*.wandb")
         self.steps, self.config = [], {}
-        for data in log_records(file.read_bytes()):
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(data)
+        for record in self._records(file):
             if record.HasField("history"):
                 items = record.history.item
                 self.steps.append({"/".join(i.nested_key) or i.key: i.value_json for i in items})
@@ -58,6 +57,19 @@ class Wandb:
                 updates = record.run.config.update
                 self.config |= {each.key: json.loads(each.value_json) for each in updates}
                 self.name, self.project = record.run.display_name, record.run.project
+
+    def _records(self, file: Path) -> list[Any]:
+        """All records to the last one, which its own process may write after the run's end."""
+        from wandb.proto import wandb_internal_pb2
+
+        give_up = time.monotonic() + WRITING_DEADLINE_S
+        while True:
+            parsed = map(wandb_internal_pb2.Record.FromString, log_records(file.read_bytes()))
+            records = list(parsed)
+            if records and records[-1].HasField("exit"):
+                return records
+            assert time.monotonic() < give_up, f"{file} has no end after {WRITING_DEADLINE_S} s"
+            time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from post_mortem import end_and_tell_where_it_was, last_lines
@@ -31,6 +32,11 @@ def curio(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "curio_ray", *arguments]
 
 
+def environment() -> dict[str, str]:
+    """A person's, without what the tests set for themselves."""
+    return {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+
+
 def overrides(values: Sequence[str]) -> list[str]:
     """`--set` for each of the values."""
     return [part for value in values for part in ("--set", value)]
@@ -43,22 +49,29 @@ class FinishedRun:
     path: Path
     printed: str
 
+    @property
+    def iterations(self) -> int:
+        return self._read(lambda folder: folder.metrics()[-1]["iteration"])
+
     def dialogues(self, iteration: int) -> list[Dialogue]:
-        folder = RunFolder.open(self.path)
-        try:
-            return folder.read_dialogues(iteration)
-        finally:
-            folder.close()
+        return self._read(lambda folder: folder.read_dialogues(iteration))
 
     def metrics(self, iteration: int) -> dict:
-        folder = RunFolder.open(self.path)
-        try:
-            return next(line for line in folder.metrics() if line["iteration"] == iteration)
-        finally:
-            folder.close()
+        lines = self._read(RunFolder.metrics)
+        return next(line for line in lines if line["iteration"] == iteration)
+
+    def checkpoint(self, iteration: int) -> Path:
+        return self.path / "checkpoints" / f"iteration-{iteration:06d}"
 
     def policy(self, iteration: int) -> Path:
-        return self.path / "checkpoints" / f"iteration-{iteration:06d}" / "trainer" / "policy"
+        return self.checkpoint(iteration) / "trainer" / "policy"
+
+    def _read(self, what: Callable[[RunFolder], Any]) -> Any:
+        folder = RunFolder.open(self.path)
+        try:
+            return what(folder)
+        finally:
+            folder.close()
 
 
 def train_two_iterations(config: str, path: Path, *changes: str) -> FinishedRun:
@@ -68,8 +81,9 @@ def train_two_iterations(config: str, path: Path, *changes: str) -> FinishedRun:
         *overrides((*SHORT, "training.iterations=2", *changes)),
     )  # fmt: skip
     done = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False
-    )
+        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False,
+        env=environment(),
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return FinishedRun(path, done.stdout)
 
@@ -87,7 +101,7 @@ class InterruptedRun:
         with output.open("w") as printed:
             process = subprocess.Popen(
                 started, cwd=REPOSITORY, stdout=printed, stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=True, env=environment(),
             )  # fmt: skip
         try:
             self._wait_for_lines(iterations + 1, process)
@@ -104,8 +118,9 @@ class InterruptedRun:
         last = self.stopped_at + 1
         resumed = curio("train", "--resume", str(path), "--set", f"training.iterations={last}")
         self.resumed = subprocess.run(
-            resumed, cwd=REPOSITORY, capture_output=True, text=True, timeout=DEADLINE_S, check=False
-        )
+            resumed, cwd=REPOSITORY, capture_output=True, text=True, timeout=DEADLINE_S,
+            check=False, env=environment(),
+        )  # fmt: skip
 
     def _wait_for_lines(self, count: int, process: subprocess.Popen[bytes]) -> None:
         metrics = self.path / "metrics.jsonl"

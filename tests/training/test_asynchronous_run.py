@@ -6,6 +6,8 @@ from short_runs import InterruptedRun
 from curio_ray.dialogue import Dialogue
 from curio_ray.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 ITERATIONS = 3
 
 

@@ -1,19 +1,11 @@
 """A short training with users who change and dialogues that may stall."""
 
 import pytest
-from short_runs import FinishedRun, train_two_iterations
 
 from curio_ray.tasks.exercise import words
 from curio_ray.tasks.exercise.task import ExerciseTask
 
-STALL = "rollout.stall={exchanges: 4, change: 0.02}"
-
-
-@pytest.fixture(scope="module")
-def changing_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """Two iterations with the packaged config, cut short where the belief stalls."""
-    path = tmp_path_factory.mktemp("runs") / "changing"
-    return train_two_iterations("configs/pocket_changing.yaml", path, STALL)
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,10 @@
 import signal
 
 import pytest
-from short_runs import InterruptedRun
 
 from curio_ray.run_folder import RunFolder
 
-
-@pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory) -> InterruptedRun:
-    return InterruptedRun(tmp_path_factory.mktemp("runs") / "interrupted")
+pytestmark = pytest.mark.slow
 
 
 def test_an_interrupt_leaves_a_checkpoint_of_the_last_iteration(interrupted):

@@ -6,6 +6,8 @@ import subprocess
 import pytest
 from short_runs import REPOSITORY, FinishedRun, curio, overrides
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 300
 USERS = 16
 SECOND = (

@@ -1,7 +1,6 @@
 """The run as an RLlib algorithm: train, survive a dead runner, save, restore, Ray Tune."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,7 @@ def make_config() -> CurioConfig:
     return CurioConfig.from_yaml(REPOSITORY / "configs" / "pocket.yaml", SHORT)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
 
 @pytest.fixture(scope="module")

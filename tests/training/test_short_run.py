@@ -1,12 +1,15 @@
-"""What a run of two iterations must show."""
+"""What a short run must show."""
 
 import json
 
 import numpy as np
+import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from curio_ray.model_paths import locate_model
+
+pytestmark = pytest.mark.slow
 
 SUMMARY_FIELDS = {
     "task", "intrinsic", "seed", "iterations", "dialogues", "held_out_users", "success_before",
@@ -68,7 +71,7 @@ def test_no_dialogue_is_trained_on_twice(short_run):
 def test_the_summary_has_every_field(short_run):
     summary = json.loads((short_run.path / "summary.json").read_text())
     assert set(summary) == SUMMARY_FIELDS
-    assert summary["dialogues"] == 32
+    assert summary["dialogues"] == 16 * short_run.iterations
 
 
 def test_the_run_folder_is_named_in_what_is_printed(short_run):

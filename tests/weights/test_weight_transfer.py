@@ -23,14 +23,7 @@ WEIGHTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def own_ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
-
-
-@pytest.mark.usefixtures("own_ray")
+@pytest.mark.usefixtures("local_ray")
 def test_the_store_holds_the_tensors_that_were_sent_bit_for_bit() -> None:
     [bucket] = SharedMemorySender(0).send(WEIGHTS.items(), version=3)
     received = as_tensors(ray.get(bucket))
@@ -40,14 +33,14 @@ def test_the_store_holds_the_tensors_that_were_sent_bit_for_bit() -> None:
         assert torch.equal(received[name], tensor)
 
 
-@pytest.mark.usefixtures("own_ray")
+@pytest.mark.usefixtures("local_ray")
 def test_two_readers_of_a_node_share_one_copy() -> None:
     [bucket] = SharedMemorySender(0).send({"a": torch.ones(2**18)}.items(), 1)
     first, second = (ray.get(bucket).content for _ in range(2))
     assert first.ctypes.data == second.ctypes.data
 
 
-@pytest.mark.usefixtures("own_ray")
+@pytest.mark.usefixtures("local_ray")
 def test_a_version_in_the_store_outlives_the_next_one() -> None:
     sender = SharedMemorySender(0)
     [first] = sender.send({"a": torch.ones(3)}.items(), 1)
