@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from curio_ray.config.base import section_class
+from curio_ray.config.base import section_classes
 from curio_ray.config.packaged import packaged_names
 from curio_ray.config.run import RunConfig
 from curio_ray.rewards.registry import reward_names
@@ -37,15 +38,24 @@ def complete_rewards(incomplete: str) -> list[str]:
 def complete_field(incomplete: str) -> list[str]:
     """Paths of fields for --set, one level at a time; names of servers are not known here."""
     *parents, last = incomplete.split(".")
-    section: Any = RunConfig
+    kind: Any = RunConfig
     for name in parents:
-        fields = section.model_fields if section is not None else {}
-        section = section_class(fields[name].annotation) if name in fields else None
+        kind = get_args(kind)[1] if get_origin(kind) is dict else _fields(kind).get(name)
     return [
-        ".".join((*parents, name)) + ("." if section_class(field.annotation) else "=")
-        for name, field in (section.model_fields if section is not None else {}).items()
+        ".".join((*parents, name)) + ("." if _has_fields(below) else "=")
+        for name, below in _fields(kind).items()
         if name.startswith(last)
     ]
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    """The types of a section's fields by name, of all sections where there is a choice."""
+    fields = (each.model_fields.items() for each in section_classes(kind))
+    return {name: field.annotation for name, field in itertools.chain.from_iterable(fields)}
+
+
+def _has_fields(kind: Any) -> bool:
+    return get_origin(kind) is dict or bool(section_classes(kind))
 
 
 def _here(incomplete: str) -> Iterator[str]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 import yaml
+from pydantic import BaseModel
 
-from curio_ray.config.base import section_class
+from curio_ray.config.base import section_classes, section_name
 from curio_ray.config.run import RunConfig
 
 _WIDTH = 100
@@ -31,7 +32,7 @@ def commented_yaml(values: Mapping[str, Any], header: str = "") -> str:
 def _lines(
     values: Mapping[str, Any], kind: Any, depth: int, said: set[tuple[Any, str]]
 ) -> Iterator[str]:
-    section, indent = section_class(kind), "  " * depth
+    section, indent = _section_of(kind, values), "  " * depth
     for name, value in values.items():
         field = section.model_fields.get(name) if section is not None else None
         if field is not None and field.description and (section, name) not in said:
@@ -45,6 +46,13 @@ def _lines(
             yield from _lines(value, below, depth + 1, said)
         else:
             yield f"{indent}{_written(name)}: {_written(value)}"
+
+
+def _section_of(kind: Any, values: Mapping[str, Any]) -> type[BaseModel] | None:
+    choices = section_classes(kind)
+    if len(choices) > 1:
+        choices = [each for each in choices if section_name(each) == values.get("name")]
+    return choices[0] if choices else None
 
 
 def _values_of(kind: Any) -> Any:

@@ -50,7 +50,10 @@ def test_folders_are_offered_that_hold_a_run(typed, offered):
         ("credit.g", ["credit.gae_lambda=", "credit.group_size="]),
         ("rewards.penalties.l", ["rewards.penalties.length."]),
         ("credit.none.x", []),
-        ("servers.policy.", []),
+        ("ser", ["servers."]),
+        ("servers.policy.gp", ["servers.policy.gpus="]),
+        ("learner.loss.dual", ["learner.loss.dual_clip="]),
+        ("task.options.users", []),
     ],
 )
 def test_fields_are_offered_a_level_at_a_time(typed, offered):

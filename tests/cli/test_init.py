@@ -26,6 +26,15 @@ def test_the_written_config_says_what_its_fields_mean(curio, tmp_path):
     assert all(len(line) <= 100 for line in text.splitlines())
 
 
+def test_a_choice_of_sections_is_explained_by_the_chosen_one(curio, tmp_path):
+    (tmp_path / "own.yaml").write_text(
+        "extends: pocket\nlearner: {loss: {name: ppo, clip_low: 0.1}}\n"
+    )
+    curio("init", "mine", "--config", "own.yaml")
+    text = (tmp_path / "mine" / "own.yaml").read_text()
+    assert "    # Ratios are clipped below 1 - clip_low.\n    clip_low: 0.1\n" in text
+
+
 def test_its_own_commands_name_the_written_file(curio, tmp_path):
     curio("init", "mine", "--config", "education_pocket")
     text = (tmp_path / "mine" / "education_pocket.yaml").read_text()
