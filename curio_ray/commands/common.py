@@ -14,6 +14,7 @@ from curio_ray.errors import ConfigError
 from curio_ray.plan import Plan, check_plan, make_plan, read_machine
 from curio_ray.plan.check import check_models_are_here
 from curio_ray.plan.preflight import check_preflight
+from curio_ray.serving.endpoint import check_endpoints
 from curio_ray.tasks.base import Split
 
 EXIT_ERROR = 2
@@ -56,7 +57,9 @@ def all_changes(overrides: list[str] | None, address: str | None) -> list[str]:
 
 
 def check_config(config: RunConfig, output: Path | None) -> Plan:
-    """The plan of a run that this machine can hold; `output` is None where nothing is written.
+    """The plan of a run that this machine can hold, and whose endpoints answer.
+
+    `output` is None where nothing is written.
 
     Raises:
         CurioError: it cannot work; the message names the fields.
@@ -65,6 +68,7 @@ def check_config(config: RunConfig, output: Path | None) -> Plan:
     check_plan(plan, read_machine())
     check_models_are_here(plan)
     check_preflight(plan, output)
+    check_endpoints(config.endpoints)
     return plan
 
 

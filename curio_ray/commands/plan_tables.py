@@ -34,8 +34,9 @@ def _roles(plan: Plan) -> Table:
     for role in ROLES:
         server = getattr(plan.config.roles, role).server
         context = plan.contexts[role]
-        allowed = plan.config.servers[server].max_model_len
-        longest = f"{'about ' if context.estimated else ''}{context.tokens} of {allowed} tokens"
+        own = plan.config.own_servers.get(server)
+        allowed = f" of {own.max_model_len}" if own else ""
+        longest = f"{'about ' if context.estimated else ''}{context.tokens}{allowed} tokens"
         table.add_row(role, server, plan.config.servers[server].model, longest)
     return table
 
@@ -52,13 +53,16 @@ def _servers(plan: Plan) -> Table:
         "parameters",
         "source",
     )
-    for name, server in plan.config.servers.items():
+    for name, server in plan.config.own_servers.items():
         model = plan.models[name]
         table.add_row(
             name, str(server.replicas), server.engine, server.dtype, str(server.threads),
             f"{server.gpus:g}", _parameters(model.size),
             model.source.value,
         )  # fmt: skip
+    for name, endpoint in plan.config.endpoints.items():
+        unknown = ["-"] * 4
+        table.add_row(name, "-", f"endpoint, {endpoint.api}", *unknown, endpoint.url)
     return table
 
 

@@ -1,7 +1,8 @@
 """The strict pydantic base of every config section."""
 
+from collections.abc import Mapping
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +12,14 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A part of a run's config: unknown fields are errors and values do not change."""
+    """A part of a run's config: unknown fields are errors and values do not change.
+
+    A section that is one of several, and has no field `name`, has a `choice` that names it.
+    `elsewhere` says of fields that belong to another section what to write instead.
+    """
+
+    choice: ClassVar[str] = ""
+    elsewhere: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
@@ -28,14 +36,22 @@ def section_class(annotation: Any) -> type[BaseModel] | None:
 
 
 def section_classes(annotation: Any) -> list[type[BaseModel]]:
-    """The sections that a field may hold: none, one, or several that are told apart by `name`."""
+    """The sections that a field may hold: none, one, or several that are told apart."""
+    annotation = _bare(annotation)
     choices = (
         get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     )
-    return [each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)]
+    bare = [_bare(each) for each in choices]
+    return [each for each in bare if isinstance(each, type) and issubclass(each, BaseModel)]
 
 
 def section_name(section: type[BaseModel]) -> str:
-    """What the field `name` of a section says, where it is one of several to choose from."""
+    """What tells a section from the others that a field may hold: its `choice` or its `name`."""
+    if choice := getattr(section, "choice", ""):
+        return str(choice)
     name: str = get_args(section.model_fields["name"].annotation)[0]
     return name
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

@@ -44,6 +44,9 @@ def explain(details: ErrorDetails, root: type[BaseModel] | None, prefix: str = "
         message = details["msg"].removeprefix("Value error, ")
         return f"{path}: {message}" if path else message
     if kind == "extra_forbidden":
+        section = section_class(_section_at(root, location[:-1]))
+        if hint := getattr(section, "elsewhere", {}).get(str(location[-1])):
+            return f"{path}: {hint}"
         known = _fields_at(root, location[:-1])
         close = difflib.get_close_matches(str(location[-1]), known, n=1)
         hint = f"write one of: {', '.join(known)}" if known else "remove it or correct its name"

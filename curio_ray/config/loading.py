@@ -14,6 +14,7 @@ from curio_ray.config.extends import EXTENDS, read_config_values
 from curio_ray.config.packaged import find_config
 from curio_ray.config.renamed import renamed_problems
 from curio_ray.config.run import RunConfig
+from curio_ray.config.servers import AnyServerConfig, ServerConfig
 from curio_ray.config.yaml_text import parse_yaml, without_empty
 from curio_ray.errors import ConfigError
 from curio_ray.model_paths import absolute_name
@@ -52,13 +53,18 @@ def parse_config(values: dict[str, Any], source: str = "config") -> RunConfig:
     except ValidationError as error:
         lines = [explain(details, RunConfig) for details in error.errors()]
         raise ConfigError(f"{source} cannot work:\n  " + "\n  ".join(lines)) from error
-    servers = {
-        name: server.model_copy(update={"model": absolute_name(server.model)})
-        for name, server in config.servers.items()
-    }
+    servers = {name: _with_absolute_names(server) for name, server in config.servers.items()}
     options = _with_absolute_files(config.task.options)
     task = config.task.model_copy(update={"options": options})
     return config.model_copy(update={"servers": servers, "task": task})
+
+
+def _with_absolute_names(server: AnyServerConfig) -> AnyServerConfig:
+    if isinstance(server, ServerConfig):
+        return server.model_copy(update={"model": absolute_name(server.model)})
+    if server.tokenizer is None:
+        return server
+    return server.model_copy(update={"tokenizer": absolute_name(server.tokenizer)})
 
 
 def with_value(config: RunConfig, path: str, value: object) -> RunConfig:

@@ -25,8 +25,9 @@ key `extends` names a config that this one differs from: docs/use/configuration.
 
 A resumed run keeps its config. Only `training.iterations`, `training.checkpoint_every`,
 `training.keep_checkpoints`, `learner.ranks`, `learner.zero_stage`, `learner.gpus_per_rank`,
-`learner.threads`, `learner.tokens_per_pack`, `learner.gradient_checkpointing`, `tracking.*` and
-`cluster.*` may change with `--set`.
+`learner.threads`, `learner.tokens_per_pack`, `learner.gradient_checkpointing`, `tracking.*`,
+`cluster.*` and how an endpoint is reached (its `url`, `api_key_env`, `max_in_flight`,
+`request_deadline_s` and `retry_for_s`) may change with `--set`.
 
 This page is made from the code by `make docs`.
 """
@@ -48,8 +49,13 @@ def _sections(model: type[BaseModel], path: str, choice: str = "") -> Iterator[s
         below = f"{path}.{name}" if path else name
         sections, suffix = _sections_of(field.annotation)
         for section in sections:
-            kind = f" with `name: {section_name(section)}`" if len(sections) > 1 else ""
+            kind = _kind(section) if len(sections) > 1 else ""
             yield from _sections(section, below + suffix, kind)
+
+
+def _kind(section: type[BaseModel]) -> str:
+    name = section_name(section)
+    return f" with `name: {name}`" if "name" in section.model_fields else f", {name}"
 
 
 def _sections_of(annotation: Any) -> tuple[list[type[BaseModel]], str]:

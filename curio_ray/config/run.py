@@ -13,6 +13,8 @@ from curio_ray.config.evaluation import EvaluationConfig
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.config.rewards import CreditConfig, RewardsConfig
 from curio_ray.config.servers import (
+    AnyServerConfig,
+    EndpointConfig,
     RolesConfig,
     ServerConfig,
     WeightTransferConfig,
@@ -40,8 +42,8 @@ class RunConfig(Section):
     """The run folder."""
     task: TaskConfig
     """What the dialogues are about."""
-    servers: dict[str, ServerConfig]
-    """Model servers by name."""
+    servers: dict[str, AnyServerConfig]
+    """Model servers by name; one with a url is an endpoint that this run does not start."""
     roles: RolesConfig
     """Who is served by which server."""
     weights: WeightTransferConfig = WeightTransferConfig()
@@ -64,6 +66,23 @@ class RunConfig(Section):
     """Where Ray runs."""
     tracking: TrackingConfig = TrackingConfig()
     """Where metrics go besides the run folder."""
+
+    @property
+    def own_servers(self) -> dict[str, ServerConfig]:
+        """The servers that this run starts, by name."""
+        return {name: each for name, each in self.servers.items() if isinstance(each, ServerConfig)}
+
+    @property
+    def endpoints(self) -> dict[str, EndpointConfig]:
+        """The servers behind a URL, by name."""
+        return {
+            name: each for name, each in self.servers.items() if isinstance(each, EndpointConfig)
+        }
+
+    @property
+    def policy_server(self) -> ServerConfig:
+        """The server whose weights change."""
+        return self.own_servers[self.roles.policy.server]
 
     @model_validator(mode="after")
     def _roles_name_servers(self) -> RunConfig:
@@ -91,6 +110,26 @@ class RunConfig(Section):
                     "of another server, or roles.user_model.reads: policy_context to take the "
                     "policy as its own user model"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _endpoints_are_frozen(self) -> RunConfig:
+        policy = self.roles.policy.server
+        if policy in self.endpoints:
+            raise ValueError(
+                f"roles.policy.server: '{policy}' is behind a URL, and the policy's weights "
+                "change; write the name of a server without url"
+            )
+        models = {"roles.user_model": self.roles.user_model}
+        if self.evaluation.second_user_model is not None:
+            models["evaluation.second_user_model"] = self.evaluation.second_user_model
+        for field, model in models.items():
+            for name in model.servers:
+                if model.reads == "policy_context" and name in self.endpoints:
+                    raise ValueError(
+                        f"{field}.reads: '{name}' is behind a URL and cannot read the policy's "
+                        "own context; write transcript, or name a server without url"
+                    )
         return self
 
     def _servers_by_field(self) -> list[tuple[str, str]]:
@@ -158,17 +197,19 @@ class RunConfig(Section):
         placement = self.learner.placement
         if placement.beside is None:
             return self
-        if placement.beside not in self.servers:
+        if placement.beside not in self.own_servers:
+            behind = placement.beside in self.endpoints
             raise ValueError(
-                f"learner.placement.beside: there is no server '{placement.beside}'; write one of: "
-                f"{', '.join(sorted(self.servers))}, or null"
+                f"learner.placement.beside: there is no server '{placement.beside}'"
+                f"{' that this run starts' if behind else ''}; write one of: "
+                f"{', '.join(sorted(self.own_servers))}, or null"
             )
         if placement.strategy or placement.labels:
             raise ValueError(
                 "learner.placement: ranks beside a server lie where it lies; write strategy and "
                 f"labels in servers.{placement.beside}.placement"
             )
-        server = self.servers[placement.beside]
+        server = self.own_servers[placement.beside]
         most = -(-self.learner.ranks // server.replicas)
         asked = [server.gpus * server.tensor_parallel, *[self.learner.gpus_per_rank] * most]
         parts = sum(each for each in asked if each < 1)
@@ -185,7 +226,7 @@ class RunConfig(Section):
     def _parts_of_a_gpu_or_whole_ones(self) -> RunConfig:
         asked = {
             f"servers.{name}.gpus": server.gpus * server.tensor_parallel
-            for name, server in self.servers.items()
+            for name, server in self.own_servers.items()
         } | {"learner.gpus_per_rank": self.learner.gpus_per_rank}
         for field, gpus in asked.items():
             if gpus > 1 and gpus != int(gpus):

@@ -1,17 +1,22 @@
-"""Model servers and the roles that they play."""
+"""Model servers, endpoints behind a URL, and the roles that they play."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from curio_ray.config.base import Positive, Seconds, Section
 from curio_ray.config.cluster import PlacementConfig
 
 
 class ServerConfig(Section):
-    """A vLLM engine, or several replicas of one."""
+    """A vLLM engine that this run starts, or several replicas of one."""
+
+    choice: ClassVar[str] = "server"
 
     model: str
     """A Hugging Face id, a local folder, or one of the packaged pocket:policy,
@@ -43,6 +48,100 @@ class ServerConfig(Section):
     """Seconds within which the engine must be ready."""
     request_deadline_s: Seconds = 120
     """Seconds within which a request must be answered."""
+
+
+class EndpointConfig(Section):
+    """A model behind a URL, for frozen roles: any service that speaks OpenAI's API."""
+
+    choice: ClassVar[str] = "endpoint"
+
+    url: str
+    """Where it answers, up to and including /v1, such as http://host:8000/v1."""
+    model: str
+    """The model's name there."""
+    api: Literal["chat", "completions"] = "chat"
+    """chat: asked in messages, as hosted models are. completions: asked in token ids, as vLLM's
+    server can be; the dialogues are those of a server of this run."""
+    tokenizer: str | None = None
+    """The model's tokenizer, for completions: a Hugging Face id, a local folder or a packaged
+    model."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key. The key itself stands in no config."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """More fields of every request, as the service takes them; null leaves a field out."""
+    max_in_flight: Positive = 64
+    """Most requests at once, of all dialogue runners together."""
+    request_deadline_s: Seconds = 60
+    """Seconds within which one try must be answered."""
+    retry_for_s: Seconds = 120
+    """Seconds for which a request is tried again after 429, 5xx or a broken connection."""
+    longest_pause_s: Seconds = 20
+    """Longest pause between two tries; the first is half a second and each doubles."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.username is not None or parts.password is not None or parts.query:
+            raise ValueError(
+                "an address holds no key or password; write its host and path, and the name of "
+                "the environment variable that holds the key in api_key_env"
+            )
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+            raise ValueError("write an address such as http://host:8000/v1")
+        if parts.path.rstrip("/").endswith("/completions"):
+            raise ValueError("write the address up to /v1, without the path of a request")
+        return url.rstrip("/")
+
+    @field_validator("tokenizer")
+    @classmethod
+    def _belongs_to_completions(cls, tokenizer: str | None, info: ValidationInfo) -> str | None:
+        api = info.data.get("api")
+        if api == "completions" and tokenizer is None:
+            raise ValueError(
+                "api: completions asks in token ids; write the model's Hugging Face id or a local "
+                "folder, or api: chat"
+            )
+        if api == "chat" and tokenizer is not None:
+            raise ValueError(
+                "api: chat asks in messages and needs none; leave it out, or write api: completions"
+            )
+        return tokenizer
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_variable(cls, name: str | None) -> str | None:
+        # the value may be the key itself, so no error shows it
+        if name is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
+            raise ValueError(
+                "is not the name of an environment variable in capitals; write one such as "
+                "OPENAI_API_KEY, and keep the key out of the config"
+            )
+        return name
+
+
+_ONLY_OWN = "belongs to a server that this run starts; leave it out, or leave out url"
+ServerConfig.elsewhere = {
+    name: "belongs to an endpoint behind a URL; write url as well, or leave it out"
+    for name in EndpointConfig.model_fields.keys() - ServerConfig.model_fields.keys()
+}
+EndpointConfig.elsewhere = {
+    name: _ONLY_OWN
+    for name in ServerConfig.model_fields.keys() - EndpointConfig.model_fields.keys()
+}
+
+
+def _kind(values: Any) -> str:
+    if isinstance(values, Section):
+        return getattr(values, "choice", ServerConfig.choice)
+    is_endpoint = isinstance(values, Mapping) and "url" in values
+    return EndpointConfig.choice if is_endpoint else ServerConfig.choice
+
+
+AnyServerConfig = Annotated[
+    Annotated[ServerConfig, Tag("server")] | Annotated[EndpointConfig, Tag("endpoint")],
+    Discriminator(_kind),
+]
 
 
 class PolicyRole(Section):

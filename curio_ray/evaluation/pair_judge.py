@@ -4,42 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue, User
 from curio_ray.errors import ConfigError, TemplateError
-from curio_ray.roles.chat import ChatFormat
-from curio_ray.roles.reading import first_tokens, read_labels
-from curio_ray.serving.client import ServerClient
+from curio_ray.roles.chat import format_loader
+from curio_ray.roles.reading import LabelQuestion
+from curio_ray.serving.clients import SamplingClient
 from curio_ray.serving.launch import ServerSet
 from curio_ray.tasks.base import ComparisonPrompt, Task
 
 
-class ComparisonFormat:
-    """A `ComparisonPrompt` in the token ids of one model.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A `ComparisonPrompt` and its labels as the judge's model tells them apart."""
 
-    Raises:
-        TemplateError: both labels begin with the same token.
-    """
+    prompt: ComparisonPrompt
+    question: LabelQuestion
 
-    def __init__(self, chat: ChatFormat, prompt: ComparisonPrompt) -> None:
-        self._chat = chat
-        self._prompt = prompt
-        self._before, self._after = chat.single_message_parts()
-        self.label_ids = first_tokens(chat, "", prompt.labels)
-
-    def prompt_ids(self, opening: str, first: Dialogue, second: Dialogue) -> list[int]:
-        """The whole prompt, with the dialogues in this order."""
-        prompt = self._prompt
+    def text(self, opening: str, first: Dialogue, second: Dialogue) -> str:
+        """The whole message, with the dialogues in this order."""
+        prompt = self.prompt
         lines = [prompt.instruction]
         for heading, dialogue in zip(prompt.headings, (first, second), strict=True):
             lines += [heading, f"{prompt.user_name}: {opening}"]
             names = {"policy": prompt.policy_name, "user": prompt.user_name}
             lines += [f"{names[turn.speaker]}: {turn.text}" for turn in dialogue.turns]
-        text = "\n".join([*lines, prompt.question])
-        return [*self._before, *self._chat.encode(text), *self._after]
+        return "\n".join([*lines, prompt.question])
 
 
 class PairJudge:
@@ -53,9 +47,9 @@ class PairJudge:
         self._server = server
         self._in_flight = config.rollout.dialogues_in_flight
         self._task = task
-        self._chat = ChatFormat.load(config.servers[server].model)
+        self._model = format_loader(config.servers)(server)
         try:
-            self._formats(task.users("held_out")[0])
+            self._comparisons(task.users("held_out")[0])
         except TemplateError as error:
             raise ConfigError(
                 f"evaluation.judge.server: '{server}' cannot compare dialogues of this task: "
@@ -92,20 +86,23 @@ class PairJudge:
         return {name: np.array([each[name] for each in found]) for name in found[0]}
 
     async def _compare(
-        self, client: ServerClient, first: Dialogue, second: Dialogue
+        self, client: SamplingClient, first: Dialogue, second: Dialogue
     ) -> dict[str, tuple[float, float]]:
         opening = self._task.opening(first.user)
         chances = {}
-        for name, form in self._formats(first.last_user).items():
+        for name, each in self._comparisons(first.last_user).items():
             there, back = await asyncio.gather(
                 *(
-                    read_labels(client, form.prompt_ids(opening, *order), form.label_ids, first.id)
+                    each.question.ask(client, each.text(opening, *order), first.id)
                     for order in ((first, second), (second, first))
                 )
             )
             chances[name] = (float(there[0]), float(back[1]))
         return chances
 
-    def _formats(self, user: User) -> Mapping[str, ComparisonFormat]:
+    def _comparisons(self, user: User) -> Mapping[str, Comparison]:
         prompts = self._task.comparison_prompts(user)
-        return {name: ComparisonFormat(self._chat, prompt) for name, prompt in prompts.items()}
+        return {
+            name: Comparison(prompt, LabelQuestion(self._model, prompt.labels))
+            for name, prompt in prompts.items()
+        }

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 from curio_ray.config import RunConfig
 from curio_ray.config.servers import UserModelRole
 from curio_ray.dialogue import Dialogue, Turn
-from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.chat import format_loader, token_format
 from curio_ray.roles.user_model import UserModel, UserModelFormat
 from curio_ray.serving.launch import ServerSet
 from curio_ray.tasks.base import Task
@@ -31,10 +30,10 @@ class SecondUserModel:
         self._role = role
         self._in_flight = config.rollout.dialogues_in_flight
         self._task = task
-        load = cache(ChatFormat.load)
-        policy = load(config.servers[config.roles.policy.server].model)
+        load = format_loader(config.servers)
+        policy = token_format(load, config.roles.policy.server)
         field = "evaluation.second_user_model"
-        self._format = UserModelFormat(role, config.servers, task, load, policy, field)
+        self._format = UserModelFormat(role, task, load, policy, field)
 
     def read(self, dialogues: Sequence[Dialogue], servers: ServerSet) -> list[Dialogue]:
         """The same dialogues with this model's beliefs; no word of them changes.

@@ -11,7 +11,7 @@ def serving(config: RunConfig, policy: Path) -> RunConfig:
     """The config with the policy's server serving the weights in a folder."""
     name = config.roles.policy.server
     # absolute, since a server may run in another folder
-    server = config.servers[name].model_copy(update={"model": str(policy.absolute())})
+    server = config.policy_server.model_copy(update={"model": str(policy.absolute())})
     return config.model_copy(update={"servers": {**config.servers, name: server}})
 
 
@@ -25,7 +25,7 @@ def serving_two(
     """
     own = first.roles.policy.server
     other = f"{own}-of-second-run"
-    opponent = serving(second, second_policy).servers[second.roles.policy.server]
+    opponent = serving(second, second_policy).policy_server
     base = serving(first, first_policy)
     base = base.model_copy(update={"servers": {**base.servers, other: opponent}})
     policy = second.roles.policy.model_copy(update={"server": other})

@@ -118,10 +118,9 @@ class LearnerRank:
             raise RuntimeError("make_weight_sender must be called before send_weights")
         from curio_ray.learner.model_loading import DTYPES
 
-        server = self._config.servers[self._config.roles.policy.server]
         weights = self._started_engine.policy_weights
         stream = weights.named_adapters if self._sender.adapters_alone else weights.named_tensors
-        return self._sender.send(stream(DTYPES[server.dtype]), version)
+        return self._sender.send(stream(DTYPES[self._config.policy_server.dtype]), version)
 
     def save(self, folder: str) -> None:
         """Write this rank's part of the training state."""
@@ -162,7 +161,7 @@ class LearnerGroup:
         self._config = config
         self._reservation = reservation
         # Found here, since a rank may run in another folder.
-        self._model_path = locate_model(config.servers[config.roles.policy.server].model)
+        self._model_path = locate_model(config.policy_server.model)
         self._started: list[ray.ObjectRef] = []
         self.ranks: list[Any] = []
 

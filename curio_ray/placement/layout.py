@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from curio_ray.config.run import RunConfig
-from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import ConfigError
 
 # Actors of a run wait for each other most of the time. In a Ray of the run's own they ask for a
@@ -77,7 +76,7 @@ def cpus_per_thread(config: RunConfig) -> float:
 
 def server_bundle(config: RunConfig, name: str) -> Bundle:
     """What the replicas of a server ask for."""
-    server: ServerConfig = config.servers[name]
+    server = config.own_servers[name]
     return Bundle(
         actor=f"server {name}",
         count=server.replicas,
@@ -123,7 +122,7 @@ def make_layout(config: RunConfig) -> Layout:
         members = tuple(bundle for name in names for bundle in kinds[name].bundles)
         groups.append(Group((kinds[names[0]].strategy or "pack").upper(), members))
     beside = config.learner.placement.beside
-    servers = {name: places[f"server {name}"] for name in config.servers}
+    servers = {name: places[f"server {name}"] for name in config.own_servers}
     seats = places["learner"] if beside is None else servers[beside]
     ranks = tuple(seats[rank % len(seats)] for rank in range(config.learner.ranks))
     return Layout(tuple(groups), servers, ranks, places["runners"])
@@ -131,7 +130,9 @@ def make_layout(config: RunConfig) -> Layout:
 
 def named_strategies(config: RunConfig) -> list[str]:
     """The fields that name a strategy."""
-    placements = {f"servers.{name}": server.placement for name, server in config.servers.items()}
+    placements = {
+        f"servers.{name}": server.placement for name, server in config.own_servers.items()
+    }
     placements |= {"learner": config.learner.placement, "rollout": config.rollout.placement}
     return [f"{name}.placement.strategy" for name, each in placements.items() if each.strategy]
 
@@ -157,7 +158,7 @@ def _kinds(config: RunConfig) -> dict[str, _Kind]:
             server.placement.strategy,
             _with_ranks(config, name) if name == beside else (server_bundle(config, name),),
         )
-        for name, server in config.servers.items()
+        for name, server in config.own_servers.items()
     }
     if beside is None:
         kinds["learner"] = _Kind(learner.placement.strategy, (learner_bundle(config),))

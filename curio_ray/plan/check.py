@@ -59,11 +59,13 @@ def check_models_are_here(plan: Plan) -> None:
     Raises:
         ConfigError: names every such server's model.
     """
+    wanted = {f"servers.{name}.model": model for name, model in plan.models.items()}
+    wanted |= {f"servers.{name}.tokenizer": model for name, model in plan.tokenizers.items()}
     problems = [
-        f"servers.{name}.model: there is no folder {model.name}, no such model in the Hugging Face "
+        f"{field}: there is no folder {model.name}, no such model in the Hugging Face "
         "cache, and no hub can be reached; write an existing model folder, pocket:policy or "
         "pocket:world"
-        for name, model in plan.models.items()
+        for field, model in wanted.items()
         if model.source is Source.UNREACHABLE
     ]
     if problems and plan.config.cluster.address is None:
@@ -102,7 +104,7 @@ def _loss_problems(plan: Plan) -> Iterator[str]:
 
 def _context_problems(plan: Plan) -> Iterator[str]:
     for name, model in plan.models.items():
-        longest = plan.config.servers[name].max_model_len
+        longest = plan.config.own_servers[name].max_model_len
         if model.size is not None and model.size.context and longest > model.size.context:
             yield (
                 f"servers.{name}.max_model_len: {model.name} reads at most {model.size.context} "
@@ -110,15 +112,15 @@ def _context_problems(plan: Plan) -> Iterator[str]:
             )
     for role in ROLES:
         server = getattr(plan.config.roles, role).server
-        allowed, context = plan.config.servers[server].max_model_len, plan.contexts[role]
+        context = plan.contexts[role]
         # an estimate counts rather too many tokens, so it stops no run
-        if context.tokens > allowed and not context.estimated:
+        if not context.estimated:
             yield from too_long(plan, server, role.replace("_", " "), context.tokens)
 
 
 def _cache_problems(plan: Plan) -> Iterator[str]:
     for name, model in plan.models.items():
-        server = plan.config.servers[name]
+        server = plan.config.own_servers[name]
         if model.size is None:
             continue
         one = server.max_model_len * model.size.key_value_bytes(server.dtype) / GIB
@@ -153,7 +155,7 @@ def _gpu_problems(plan: Plan, machine: Machine) -> Iterator[str]:
     if plan.gpus <= machine.gpus:
         return
     there = f"this machine has {machine.gpus or 'none'}"
-    for name, server in plan.config.servers.items():
+    for name, server in plan.config.own_servers.items():
         if server.gpus:
             yield (
                 f"servers.{name}.gpus: {server.replicas} x {server.gpus:g} GPUs are asked for and "
@@ -193,7 +195,8 @@ def _can_shrink(plan: Plan, part: MemoryPart) -> bool:
     if part.field is None:
         return False
     counts = {
-        f"servers.{name}.replicas": server.replicas for name, server in plan.config.servers.items()
+        f"servers.{name}.replicas": server.replicas
+        for name, server in plan.config.own_servers.items()
     } | {"learner.ranks": plan.config.learner.ranks, "rollout.runners": plan.config.rollout.runners}
     return counts.get(part.field, 2) > 1
 
@@ -201,7 +204,7 @@ def _can_shrink(plan: Plan, part: MemoryPart) -> bool:
 def _advice(plan: Plan, part: MemoryPart, excess: int) -> str:
     field = part.field or ""
     if field.endswith(".kv_cache_gib"):
-        server = plan.config.servers[field.split(".")[1]]
+        server = plan.config.own_servers[field.split(".")[1]]
         possible = server.kv_cache_gib - excess / GIB / server.replicas
         return f"write {possible:.2g} or less" if possible >= 0.01 else "write a smaller number"
     if field.endswith(".model"):

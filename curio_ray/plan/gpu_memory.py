@@ -39,7 +39,7 @@ class GpuNeed:
 def gpu_needs(plan: Plan) -> list[GpuNeed]:
     """By server, and for the learner. Models of unknown size are left out."""
     needs = []
-    for name, server in plan.config.servers.items():
+    for name, server in plan.config.own_servers.items():
         size = plan.models[name].size
         if not server.gpus or size is None:
             continue

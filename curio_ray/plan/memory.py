@@ -35,7 +35,7 @@ class MemoryPart:
 def memory_parts(config: RunConfig, models: Mapping[str, Model]) -> list[MemoryPart]:
     """All parts of a run. Models of unknown size are left out."""
     parts = []
-    for name, server in config.servers.items():
+    for name, server in config.own_servers.items():
         place: Place = "GPU" if server.gpus else "memory"
         holder, prefix = f"server {name}", f"servers.{name}"
         processes = server.replicas * (2 if server.engine == "async" else 1)

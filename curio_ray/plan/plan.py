@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from curio_ray.config import RunConfig
 from curio_ray.placement.layout import bundles
@@ -36,16 +38,25 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that is known of a run before it starts. `warnings` are doubts that do not stop a run."""
+    """All that is known of a run before it starts. `warnings` are doubts that do not stop a run.
+
+    `models` are those of the servers that the run starts; `tokenizers` are those of endpoints that
+    are asked in token ids.
+    """
 
     config: RunConfig
     task: Task
     intrinsic: IntrinsicReward
     models: dict[str, Model]
+    tokenizers: dict[str, Model]
     contexts: dict[str, Context]
     memory: list[MemoryPart]
     volume: Volume
     warnings: list[str]
+
+    def tokenizer_folder(self, server: str) -> Path | None:
+        """Where the tokenizer of a server or endpoint lies, or None where it is not here."""
+        return _folder({**self.models, **self.tokenizers}, server)
 
     @property
     def memory_bytes(self) -> int:
@@ -73,9 +84,14 @@ def make_plan(config: RunConfig) -> Plan:
     intrinsic = make_reward(config.rewards.intrinsic)
     models = {
         name: find_model(f"servers.{name}.model", server.model)
-        for name, server in config.servers.items()
+        for name, server in config.own_servers.items()
     }
-    contexts = {role: _context(config, task, models, role) for role in ROLES}
+    tokenizers = {
+        name: find_model(f"servers.{name}.tokenizer", endpoint.tokenizer)
+        for name, endpoint in config.endpoints.items()
+        if endpoint.tokenizer is not None
+    }
+    contexts = {role: _context(config, task, {**models, **tokenizers}, role) for role in ROLES}
     warnings = [
         f"servers.{name}.model: {model.name} is {model.source.value}; "
         + ("its size is not counted" if model.size is None else "its tokens are estimated")
@@ -89,13 +105,17 @@ def make_plan(config: RunConfig) -> Plan:
             f"{config.evaluation.users}; all of them are used"
         )
     return Plan(
-        config, task, intrinsic, models, contexts, memory_parts(config, models),
+        config, task, intrinsic, models, tokenizers, contexts, memory_parts(config, models),
         _volume(config, task.max_turns), warnings,
     )  # fmt: skip
 
 
-def _context(config: RunConfig, task: Task, models: dict[str, Model], role: str) -> Context:
-    count = token_counter(models[getattr(config.roles, role).server].folder)
+def _folder(found: Mapping[str, Model], server: str) -> Path | None:
+    return found[server].folder if server in found else None
+
+
+def _context(config: RunConfig, task: Task, found: Mapping[str, Model], role: str) -> Context:
+    count = token_counter(_folder(found, getattr(config.roles, role).server))
     if role == "user_model" and config.roles.user_model.reads == "policy_context":
         role = "policy"
     tokens = longest_context(role, task, config.roles, count or estimate_tokens)

@@ -35,7 +35,7 @@ def user_model_problems(
             "type; write transcript"
         )
     for server in servers:
-        if count := token_counter(plan.models[server].folder):
+        if count := token_counter(plan.tokenizer_folder(server)):
             read = "policy" if role.reads == "policy_context" else "user_model"
             needed = longest_context(read, plan.task, plan.config.roles, count)
             reader = field.rpartition(".")[2].replace("_", " ")
@@ -43,9 +43,9 @@ def user_model_problems(
 
 
 def too_long(plan: Plan, server: str, reader: str, needed: int) -> Iterator[str]:
-    """What to write where a reader's longest context exceeds its server's."""
-    allowed = plan.config.servers[server].max_model_len
-    if needed > allowed:
+    """What to write where a reader's longest context exceeds its server's; endpoints tell none."""
+    own = plan.config.own_servers.get(server)
+    if own is not None and needed > (allowed := own.max_model_len):
         yield (
             f"servers.{server}.max_model_len: the {reader}'s longest context can take {needed} "
             f"tokens; write {needed} or more instead of {allowed}, or lower "
@@ -69,6 +69,6 @@ def _judge_problems(plan: Plan, server: str) -> Iterator[str]:
             f"evaluation.judge: the task '{plan.config.task.name}' does not tell how to compare "
             "dialogues; leave it out to compare by the reward model's verdicts"
         )
-    elif count := token_counter(plan.models[server].folder):
+    elif count := token_counter(plan.tokenizer_folder(server)):
         needed = longest_comparison(plan.task, plan.config.roles, count)
         yield from too_long(plan, server, "judge", needed)

@@ -55,7 +55,10 @@ class Throughput:
 
 
 def estimate_throughput(plan: Plan, gpu: Device) -> Throughput | None:
-    """The speed of a run whose utterances all have full length; None without the models' sizes."""
+    """The speed of a run whose utterances all have full length; None without the models' sizes.
+
+    Endpoints are taken to answer at once.
+    """
     sizes = {name: model.size for name, model in plan.models.items()}
     if any(size is None for size in sizes.values()):
         return None
@@ -64,7 +67,7 @@ def estimate_throughput(plan: Plan, gpu: Device) -> Throughput | None:
     rollout = plan.config.rollout
     in_flight = rollout.runners * rollout.dialogues_in_flight
     speeds, waiting_s = [], 0.0
-    for name, server in plan.config.servers.items():
+    for name, server in plan.config.own_servers.items():
         mine = [work for work in works if work.server == name]
         if mine:
             speed, own_s = _server_speed(name, server, known[name], mine, in_flight, gpu)
@@ -88,7 +91,8 @@ def role_works(plan: Plan) -> Iterator[Work]:
 
     def work(role: str, server: str, sampled: float, requests: int, again: int = 0) -> Work:
         context = plan.contexts[role].tokens
-        again += plan.config.servers[server].block_size // 2
+        own = plan.config.own_servers.get(server)
+        again += own.block_size // 2 if own else 0
         return Work(server, sampled, context - sampled + (requests - 1) * again, context / 2)
 
     yield work("policy", roles.policy.server, said, turns)

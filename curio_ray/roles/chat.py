@@ -1,4 +1,6 @@
-"""Append-only chat contexts: the prompt is rendered once, then only suffixes are added.
+"""How models are asked: append-only contexts of token ids, or messages.
+
+A context's prompt is rendered once, then only suffixes are added.
 
 Token ids that a model sampled stay exactly as sampled. `ChatFormat.verify` compares the suffixes
 with the tokenizer's own chat template, so that a template which cannot be extended in this way
@@ -7,12 +9,14 @@ stops the run before it starts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import jinja2
 
+from curio_ray.config.servers import AnyServerConfig, ServerConfig
 from curio_ray.errors import TemplateError
 from curio_ray.model_paths import locate_model
 from curio_ray.tasks.base import Message
@@ -130,7 +134,7 @@ class ChatFormat:
         if not self._has_system_role:
             messages = _without_system(messages)
         return self.tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in messages],
+            [message.as_dict() for message in messages],
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
         )
@@ -156,6 +160,39 @@ class ChatFormat:
         if isinstance(end, int) and end not in stops:
             stops.append(end)
         return tuple(stops)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFormat:
+    """A model behind a URL that takes messages: its own service applies its chat template."""
+
+    model: str
+
+
+ModelFormat = ChatFormat | MessageFormat
+
+
+def format_loader(servers: Mapping[str, AnyServerConfig]) -> Callable[[str], ModelFormat]:
+    """How the model of each server is asked, by the server's name; each tokenizer is loaded once.
+
+    Its function raises `TemplateError` where a tokenizer has no usable chat template.
+    """
+    load = cache(ChatFormat.load)
+
+    def form(name: str) -> ModelFormat:
+        server = servers[name]
+        if isinstance(server, ServerConfig):
+            return load(server.model)
+        return MessageFormat(server.model) if server.tokenizer is None else load(server.tokenizer)
+
+    return form
+
+
+def token_format(load: Callable[[str], ModelFormat], policy: str) -> ChatFormat:
+    """The format of the policy, whose server is never behind a URL."""
+    form = load(policy)
+    assert isinstance(form, ChatFormat)
+    return form
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:

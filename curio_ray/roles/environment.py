@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import cast
 
 from curio_ray.errors import RolloutError
-from curio_ray.roles.chat import ChatFormat
-from curio_ray.serving.client import ServerClient
-from curio_ray.serving.requests import GenerateRequest
+from curio_ray.roles.chat import ChatFormat, MessageFormat, ModelFormat
+from curio_ray.serving.clients import SamplingClient
+from curio_ray.serving.endpoint import EndpointClient
+from curio_ray.serving.requests import ChatRequest, GenerateRequest
 from curio_ray.tasks.base import Message
 
 
-class EnvironmentSession:
-    """A simulated user in one dialogue; its context only grows while its persona stays."""
+class EnvironmentSession(ABC):
+    """A simulated user in one dialogue."""
 
-    def __init__(
-        self, model: EnvironmentModel, persona: str, opening: str, dialogue_id: str
-    ) -> None:
+    def __init__(self, model: EnvironmentModel, persona: str, opening: str) -> None:
         self._model = model
         self._persona = persona
         self._said = [Message("assistant", opening)]
         self._announcement = ""
-        self._dialogue_id = dialogue_id
-        self._context: list[int] = []
-        self._last_reply: list[int] = []
 
     def become(self, persona: str, announcement: str = "") -> None:
         """Be someone else from the next reply on, which begins with `announcement`.
 
-        What was said stays; the context is opened anew with the new persona before it.
+        What was said stays, behind the new persona.
         """
         self._persona, self._announcement = persona, announcement
-        self._context = []
 
     async def reply(self, utterance: str, seed: int) -> str:
         """What the user answers.
@@ -39,8 +36,43 @@ class EnvironmentSession:
         Raises:
             RolloutError: the environment model said nothing.
         """
-        chat = self._model.chat
         self._said.append(Message("user", utterance))
+        text = f"{self._announcement} {await self._answer(utterance, seed)}".strip()
+        if not text:
+            raise RolloutError("the environment model answered with empty text")
+        self._said.append(Message("assistant", text))
+        self._announcement = ""
+        return text
+
+    @abstractmethod
+    async def _answer(self, utterance: str, seed: int) -> str:
+        """What the model says behind the announcement, `utterance` being the last thing said."""
+
+
+class TokenEnvironmentSession(EnvironmentSession):
+    """Asked in token ids; the context only grows while the persona stays."""
+
+    def __init__(
+        self,
+        model: EnvironmentModel,
+        chat: ChatFormat,
+        persona: str,
+        opening: str,
+        dialogue_id: str,
+    ) -> None:
+        super().__init__(model, persona, opening)
+        self._chat = chat
+        self._dialogue_id = dialogue_id
+        self._context: list[int] = []
+        self._last_reply: list[int] = []
+
+    def become(self, persona: str, announcement: str = "") -> None:
+        """Be someone else; the context is opened anew with the new persona before it."""
+        super().become(persona, announcement)
+        self._context = []
+
+    async def _answer(self, utterance: str, seed: int) -> str:
+        chat = self._chat
         if self._context:
             self._context.extend(chat.reply_suffix(self._last_reply, utterance))
         else:
@@ -54,25 +86,36 @@ class EnvironmentSession:
             seed=seed,
         )
         result = await self._model.client.generate(request, routing_key=self._dialogue_id)
-        text = f"{self._announcement} {chat.decode(result.token_ids)}".strip()
-        if not text:
-            raise RolloutError("the environment model answered with empty text")
         self._last_reply = result.token_ids
         self._context.extend(result.token_ids)
-        self._said.append(Message("assistant", text))
-        self._announcement = ""
-        return text
+        return chat.decode(result.token_ids)
+
+
+class MessageEnvironmentSession(EnvironmentSession):
+    """Asked in messages, each time with all that was said."""
+
+    async def _answer(self, utterance: str, seed: int) -> str:
+        chat = [Message("system", self._persona), *self._said]
+        request = ChatRequest(
+            [message.as_dict() for message in chat],
+            max_tokens=self._model.max_tokens,
+            temperature=self._model.temperature,
+            seed=seed,
+        )
+        return (await cast(EndpointClient, self._model.client).chat(request)).text
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentModel:
     """The model that plays the user."""
 
-    client: ServerClient
-    chat: ChatFormat
+    client: SamplingClient
+    form: ModelFormat
     max_tokens: int
     temperature: float
 
     def session(self, persona: str, opening: str, dialogue_id: str) -> EnvironmentSession:
         """Begin a dialogue as the user whom `persona` describes."""
-        return EnvironmentSession(self, persona, opening, dialogue_id)
+        if isinstance(self.form, MessageFormat):
+            return MessageEnvironmentSession(self, persona, opening)
+        return TokenEnvironmentSession(self, self.form, persona, opening, dialogue_id)

@@ -1,22 +1,35 @@
 """Prompts for a model that reads a growing transcript and answers with one label.
 
 The stable part comes first, new utterances next and the short question last, so that each
-question finds everything before the new words in the prefix cache.
+question finds everything before the new words in the prefix cache. A model that is asked in token
+ids tells the log-probs of the labels' first tokens; an endpoint that is asked in messages tells the
+most likely beginnings of its answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from curio_ray.dialogue import Speaker
 from curio_ray.errors import RolloutError, TemplateError
-from curio_ray.roles.chat import ChatFormat
-from curio_ray.serving.client import ServerClient
-from curio_ray.serving.requests import GenerateRequest
-from curio_ray.tasks.base import ReadingPrompt
+from curio_ray.roles.chat import ChatFormat, MessageFormat, ModelFormat
+from curio_ray.serving.clients import SamplingClient
+from curio_ray.serving.endpoint import EndpointClient
+from curio_ray.serving.requests import ChatRequest, GenerateRequest
+from curio_ray.tasks.base import Message, ReadingPrompt
+
+
+class ReadingSession(Protocol):
+    """A model that reads one dialogue and can be asked its question at any moment."""
+
+    def add(self, speaker: Speaker, text: str) -> None:
+        """Add an utterance to the transcript."""
+
+    def ask(self) -> Coroutine[Any, Any, np.ndarray]:
+        """The distribution over the labels [labels] after what was said until now."""
 
 
 class ReadingFormat:
@@ -38,11 +51,15 @@ class ReadingFormat:
         """The ids that one utterance adds to the transcript."""
         return self._chat.encode(f"{self._names[speaker]}: {text}\n")
 
+    def session(self, client: SamplingClient, dialogue_id: str) -> ReadingSession:
+        """Begin to read a dialogue."""
+        return TokenReadingSession(client, self, dialogue_id)
 
-class ReadingSession:
-    """A model that reads one dialogue and can be asked its question at any moment."""
 
-    def __init__(self, client: ServerClient, reading: ReadingFormat, dialogue_id: str) -> None:
+class TokenReadingSession:
+    """A transcript in token ids that only grow."""
+
+    def __init__(self, client: SamplingClient, reading: ReadingFormat, dialogue_id: str) -> None:
         self._client = client
         self._reading = reading
         self._dialogue_id = dialogue_id
@@ -56,6 +73,80 @@ class ReadingSession:
         """The distribution over the labels [labels] after what was said until now."""
         prompt_ids = [*self._transcript, *self._reading.question_ids]
         return read_labels(self._client, prompt_ids, self._reading.label_ids, self._dialogue_id)
+
+
+class MessageReadingFormat:
+    """A `ReadingPrompt` as the text of one message, for an endpoint."""
+
+    def __init__(self, prompt: ReadingPrompt) -> None:
+        self.prompt = prompt
+        self._names = {"policy": prompt.policy_name, "user": prompt.user_name}
+
+    def utterance(self, speaker: Speaker, text: str) -> str:
+        """The line that one utterance adds to the transcript."""
+        return f"{self._names[speaker]}: {text}\n"
+
+    def session(self, client: SamplingClient, dialogue_id: str) -> ReadingSession:
+        """Begin to read a dialogue."""
+        return MessageReadingSession(cast(EndpointClient, client), self)
+
+
+class MessageReadingSession:
+    """A transcript as text that only grows."""
+
+    def __init__(self, client: EndpointClient, reading: MessageReadingFormat) -> None:
+        self._client = client
+        self._reading = reading
+        self._transcript = f"{reading.prompt.instruction}\n"
+
+    def add(self, speaker: Speaker, text: str) -> None:
+        """Add an utterance to the transcript."""
+        self._transcript += self._reading.utterance(speaker, text)
+
+    def ask(self) -> Coroutine[Any, Any, np.ndarray]:
+        """The distribution over the labels [labels] after what was said until now."""
+        prompt = self._reading.prompt
+        return read_labels_of_message(
+            self._client, self._transcript + prompt.question, prompt.labels
+        )
+
+
+def reading_format(
+    model: ModelFormat, prompt: ReadingPrompt
+) -> ReadingFormat | MessageReadingFormat:
+    """A reading prompt as a model takes it.
+
+    Raises:
+        TemplateError: two labels begin with the same token.
+    """
+    if isinstance(model, MessageFormat):
+        return MessageReadingFormat(prompt)
+    return ReadingFormat(model, prompt)
+
+
+class LabelQuestion:
+    """A whole user message that one model answers with one of some labels.
+
+    Raises:
+        TemplateError: two labels begin with the same token.
+    """
+
+    def __init__(self, model: ModelFormat, labels: tuple[str, ...]) -> None:
+        self._model = model
+        self._labels = labels
+        self._label_ids: tuple[int, ...] = ()
+        if isinstance(model, ChatFormat):
+            self._label_ids = first_tokens(model, "", labels)
+
+    def ask(
+        self, client: SamplingClient, text: str, routing_key: str
+    ) -> Coroutine[Any, Any, np.ndarray]:
+        """The distribution over the labels [labels] behind a text."""
+        if isinstance(self._model, MessageFormat):
+            return read_labels_of_message(cast(EndpointClient, client), text, self._labels)
+        before, after = self._model.single_message_parts()
+        prompt_ids = [*before, *self._model.encode(text), *after]
+        return read_labels(client, prompt_ids, self._label_ids, routing_key)
 
 
 def first_tokens(chat: ChatFormat, start: str, labels: Sequence[str]) -> tuple[int, ...]:
@@ -84,17 +175,32 @@ def first_tokens(chat: ChatFormat, start: str, labels: Sequence[str]) -> tuple[i
 
 
 async def read_labels(
-    client: ServerClient, prompt_ids: list[int], label_ids: tuple[int, ...], routing_key: str
+    client: SamplingClient, prompt_ids: list[int], label_ids: tuple[int, ...], routing_key: str
 ) -> np.ndarray:
-    """The distribution over the labels [labels] behind a prompt.
+    """The distribution over the labels [labels] behind a prompt of token ids.
 
     Raises:
         RolloutError: the model's log-probs are not finite.
     """
     request = GenerateRequest(prompt_ids=prompt_ids, label_ids=label_ids)
-    result = await client.generate(request, routing_key=routing_key)
-    if result.label_log_probs is None or not np.all(np.isfinite(result.label_log_probs)):
-        raise RolloutError(f"the labels' log-probs are not finite: {result.label_log_probs}")
-    log_probs = np.asarray(result.label_log_probs, dtype=np.float64)
+    return _normalised((await client.generate(request, routing_key=routing_key)).label_log_probs)
+
+
+async def read_labels_of_message(
+    client: EndpointClient, text: str, labels: tuple[str, ...]
+) -> np.ndarray:
+    """The distribution over the labels [labels] with which an endpoint answers a message.
+
+    Raises:
+        ServerError: the endpoint gives no log-probs, or would answer with something else.
+    """
+    request = ChatRequest([Message("user", text).as_dict()], labels=labels)
+    return _normalised((await client.chat(request)).label_log_probs)
+
+
+def _normalised(label_log_probs: Sequence[float] | None) -> np.ndarray:
+    if label_log_probs is None or not np.all(np.isfinite(label_log_probs)):
+        raise RolloutError(f"the labels' log-probs are not finite: {label_log_probs}")
+    log_probs = np.asarray(label_log_probs, dtype=np.float64)
     weights = np.exp(log_probs - log_probs.max())
     return weights / weights.sum()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
-from curio_ray.config.servers import RolesConfig, ServerConfig
+from curio_ray.config.servers import AnyServerConfig, RolesConfig
 from curio_ray.dialogue import User
-from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.chat import ChatFormat, ModelFormat, format_loader, token_format
 from curio_ray.roles.environment import EnvironmentModel
-from curio_ray.roles.reading import ReadingFormat, ReadingSession
+from curio_ray.roles.reading import ReadingSession, reading_format
 from curio_ray.roles.user_model import UserModel, UserModelFormat
-from curio_ray.serving.client import ServerClient
+from curio_ray.serving.clients import SamplingClient
 from curio_ray.tasks.base import Message, Task
 
 
@@ -20,7 +19,7 @@ from curio_ray.tasks.base import Message, Task
 class PolicyModel:
     """The model that learns; the dialogue asks it for the next tokens of its context."""
 
-    client: ServerClient
+    client: SamplingClient
     chat: ChatFormat
     max_tokens: int
 
@@ -29,20 +28,20 @@ class PolicyModel:
 class RewardModel:
     """The model that judges finished dialogues, and single turns of the policy."""
 
-    client: ServerClient
-    chat: ChatFormat
+    client: SamplingClient
+    form: ModelFormat
     task: Task
 
     def session(self, user: User, dialogue_id: str) -> ReadingSession:
         """Begin to read a dialogue with this user; label 1 means success."""
-        reading = ReadingFormat(self.chat, self.task.reward_model_prompt(user))
-        return ReadingSession(self.client, reading, dialogue_id)
+        reading = reading_format(self.form, self.task.reward_model_prompt(user))
+        return reading.session(self.client, dialogue_id)
 
     def quality_sessions(self, names: Sequence[str], dialogue_id: str) -> dict[str, ReadingSession]:
         """Begin to read for the task's quality terms of these names; label 1 means yes."""
         prompts = self.task.quality_prompts() if names else {}
         return {
-            name: ReadingSession(self.client, ReadingFormat(self.chat, prompts[name]), dialogue_id)
+            name: reading_format(self.form, prompts[name]).session(self.client, dialogue_id)
             for name in names
         }
 
@@ -63,19 +62,21 @@ class Roles:
 
 
 class RoleFormats:
-    """The chat formats of all roles' models; built and verified before any server is asked.
+    """How the models of all roles are asked; built and verified before any server is asked.
 
     Raises:
         TemplateError: a model's chat template cannot be extended token by token, or a model
             cannot tell the labels apart that it is to choose from.
     """
 
-    def __init__(self, roles: RolesConfig, servers: Mapping[str, ServerConfig], task: Task) -> None:
-        load = cache(ChatFormat.load)
-        self.policy = load(servers[roles.policy.server].model)
-        self.environment = load(servers[roles.environment.server].model)
-        self.reward_model = load(servers[roles.reward_model.server].model)
-        self.user_model = UserModelFormat(roles.user_model, servers, task, load, self.policy)
+    def __init__(
+        self, roles: RolesConfig, servers: Mapping[str, AnyServerConfig], task: Task
+    ) -> None:
+        load = format_loader(servers)
+        self.policy = token_format(load, roles.policy.server)
+        self.environment = load(roles.environment.server)
+        self.reward_model = load(roles.reward_model.server)
+        self.user_model = UserModelFormat(roles.user_model, task, load, self.policy)
         self._verify(task)
 
     def _verify(self, task: Task) -> None:
@@ -88,11 +89,12 @@ class RoleFormats:
             Message("assistant", opening),
             Message("user", opening),
         ]
-        self.environment.verify(persona, exchanges)
+        if isinstance(self.environment, ChatFormat):
+            self.environment.verify(persona, exchanges)
 
 
 def connect_roles(
-    roles: RolesConfig, formats: RoleFormats, clients: Mapping[str, ServerClient], task: Task
+    roles: RolesConfig, formats: RoleFormats, clients: Mapping[str, SamplingClient], task: Task
 ) -> Roles:
     """Join each role's format with a client of the server that plays it."""
     return Roles(

@@ -9,13 +9,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from curio_ray.config.servers import ServerConfig, UserModelRole
+from curio_ray.config.servers import UserModelRole
 from curio_ray.dialogue import Turn
 from curio_ray.errors import TemplateError
 from curio_ray.roles.beliefs import at_temperature, average, belief_over_types, label_orders
-from curio_ray.roles.chat import ChatFormat
-from curio_ray.roles.reading import ReadingFormat, ReadingSession, first_tokens, read_labels
-from curio_ray.serving.client import ServerClient
+from curio_ray.roles.chat import ChatFormat, ModelFormat
+from curio_ray.roles.reading import (
+    MessageReadingFormat,
+    ReadingFormat,
+    ReadingSession,
+    first_tokens,
+    read_labels,
+    reading_format,
+)
+from curio_ray.serving.clients import SamplingClient
 from curio_ray.tasks.base import Task
 
 
@@ -33,7 +40,7 @@ class ReaderFormat(Protocol):
     """What a reading needs of one model, whatever the dialogue."""
 
     def reader(
-        self, client: ServerClient, dialogue_id: str, prompt_ids: list[int], opening: str
+        self, client: SamplingClient, dialogue_id: str, prompt_ids: list[int], opening: str
     ) -> BeliefReader:
         """Begin to follow a dialogue at the user's opening words."""
 
@@ -61,17 +68,17 @@ class TranscriptReader:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptFormat:
-    """A reading prompt with the labels in one order, in the tokens of one model."""
+    """A reading prompt with the labels in one order, as one model takes it."""
 
-    reading: ReadingFormat
+    reading: ReadingFormat | MessageReadingFormat
     order: tuple[int, ...]
     hears_policy: bool
 
     def reader(
-        self, client: ServerClient, dialogue_id: str, prompt_ids: list[int], opening: str
+        self, client: SamplingClient, dialogue_id: str, prompt_ids: list[int], opening: str
     ) -> TranscriptReader:
         """Begin a transcript with the user's opening words."""
-        session = ReadingSession(client, self.reading, dialogue_id)
+        session = self.reading.session(client, dialogue_id)
         session.add("user", opening)
         return TranscriptReader(session, self.order, self.hears_policy)
 
@@ -85,7 +92,7 @@ class PolicyContextReader:
 
     def __init__(
         self,
-        client: ServerClient,
+        client: SamplingClient,
         answer: PolicyContextFormat,
         prompt_ids: list[int],
         dialogue_id: str,
@@ -117,7 +124,7 @@ class PolicyContextFormat:
     label_ids: tuple[int, ...]
 
     def reader(
-        self, client: ServerClient, dialogue_id: str, prompt_ids: list[int], opening: str
+        self, client: SamplingClient, dialogue_id: str, prompt_ids: list[int], opening: str
     ) -> PolicyContextReader:
         """Begin with the policy's prompt, which ends with the user's opening words."""
         return PolicyContextReader(client, self, prompt_ids, dialogue_id)
@@ -149,7 +156,7 @@ class UserModelSession:
 class UserModel:
     """The models that guess the user's hidden type, each with the format of its reading."""
 
-    models: tuple[tuple[ServerClient, ReaderFormat], ...]
+    models: tuple[tuple[SamplingClient, ReaderFormat], ...]
     temperature: float
 
     def session(self, dialogue_id: str, prompt_ids: list[int], opening: str) -> UserModelSession:
@@ -167,9 +174,10 @@ class UserModel:
 
 
 class UserModelFormat:
-    """The prompts of a user model's role in the tokens of each of its models.
+    """The prompts of a user model's role as each of its models takes them.
 
-    `field` is the role's place in the config, for errors.
+    `load` gives the format of a server's model, by the server's name. `field` is the role's place
+    in the config, for errors. `readers` are the formats with their servers' names.
 
     Raises:
         TemplateError: a model cannot tell the labels apart, or is to read the policy's context
@@ -179,47 +187,47 @@ class UserModelFormat:
     def __init__(
         self,
         role: UserModelRole,
-        servers: Mapping[str, ServerConfig],
         task: Task,
-        load: Callable[[str], ChatFormat],
+        load: Callable[[str], ModelFormat],
         policy: ChatFormat,
         field: str = "roles.user_model",
     ) -> None:
         self._temperature = role.temperature
-        self._formats: list[tuple[str, ReaderFormat]] = []
+        self.readers: list[tuple[str, ReaderFormat]] = []
         for name in role.servers:
-            chat = load(servers[name].model)
+            model = load(name)
             if role.reads == "policy_context":
-                self._formats.append((name, _context_format(task, chat, policy, field)))
+                self.readers.append((name, _context_format(task, model, policy, field)))
             else:
-                formats = _transcript_formats(role, task, chat, field)
-                self._formats += [(name, each) for each in formats]
+                formats = _transcript_formats(role, task, model, field)
+                self.readers += [(name, each) for each in formats]
 
-    def connect(self, clients: Mapping[str, ServerClient]) -> UserModel:
+    def connect(self, clients: Mapping[str, SamplingClient]) -> UserModel:
         """Join each format with a client of its server."""
-        models = tuple((clients[name], each) for name, each in self._formats)
+        models = tuple((clients[name], each) for name, each in self.readers)
         return UserModel(models, self._temperature)
 
 
 def _transcript_formats(
-    role: UserModelRole, task: Task, chat: ChatFormat, field: str
+    role: UserModelRole, task: Task, model: ModelFormat, field: str
 ) -> list[TranscriptFormat]:
     hears_policy = role.hears == "dialogue"
     own, *others = label_orders(len(task.user_types), role.label_orders)
-    formats = [TranscriptFormat(ReadingFormat(chat, task.user_model_prompt()), own, hears_policy)]
+    formats = [TranscriptFormat(reading_format(model, task.user_model_prompt()), own, hears_policy)]
     for order in others:
         prompt = task.user_model_prompt_in_order(order)
         if prompt is None:
             raise TemplateError(
                 f"{field}.label_orders: the task lists its labels in one order only; write 1"
             )
-        formats.append(TranscriptFormat(ReadingFormat(chat, prompt), order, hears_policy))
+        formats.append(TranscriptFormat(reading_format(model, prompt), order, hears_policy))
     return formats
 
 
 def _context_format(
-    task: Task, chat: ChatFormat, policy: ChatFormat, field: str
+    task: Task, chat: ModelFormat, policy: ChatFormat, field: str
 ) -> PolicyContextFormat:
+    assert isinstance(chat, ChatFormat), "the config keeps endpoints from the policy's context"
     answer = task.policy_answer()
     if answer is None:
         raise TemplateError(

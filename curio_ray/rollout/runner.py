@@ -24,7 +24,7 @@ from curio_ray.roles.roles import RoleFormats, Roles, connect_roles
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.clock import DialogueSeconds
 from curio_ray.rollout.conversation import hold_dialogue
-from curio_ray.serving.client import ServerClient
+from curio_ray.serving.clients import SamplingClient, make_client
 from curio_ray.tasks.base import Task
 from curio_ray.tasks.registry import make_task
 from curio_ray.tracking.prometheus import DialogueGauges
@@ -93,7 +93,7 @@ class DialogueRunner:
         with without_collections():
             task = make_task(config.task, config.seed)
             import_transformers_without_torch()
-            self._local = LocalRunners(config, task)
+            self._local = LocalRunners(config, task, config.rollout.runners)
 
     def ping(self) -> str:
         """RLlib's probe of a runner that it took for lost."""
@@ -129,17 +129,20 @@ class DialogueRunner:
 class LocalRunners:
     """Holds dialogues on an event loop of its own.
 
+    `sharers` is how many processes hold dialogues, and share what an endpoint may be asked at once.
+
     Raises:
         TemplateError: a model's chat template cannot be extended token by token.
     """
 
-    def __init__(self, config: RunConfig, task: Task) -> None:
+    def __init__(self, config: RunConfig, task: Task, sharers: int = 1) -> None:
         self._config = config
         self._task = task
         self._formats = RoleFormats(config.roles, config.servers, task)
         self._loop = asyncio.new_event_loop()
         self._gauges = DialogueGauges(config.output.name)
-        self._clients: dict[str, ServerClient] = {}
+        self._sharers = sharers
+        self._clients: dict[str, SamplingClient] = {}
         self._connected_to: dict[str, list[str]] = {}
         self._roles: Roles | None = None
         self.restarts = 0
@@ -150,14 +153,10 @@ class LocalRunners:
         if self._roles is not None and wanted == self._connected_to:
             return
         self._loop.run_until_complete(self._disconnect())
+        recovery_s = self._config.cluster.recovery_deadline_s
         self._clients = {
-            name: ServerClient(
-                name,
-                handles,
-                self._config.servers[name].request_deadline_s,
-                self._config.cluster.recovery_deadline_s,
-            )
-            for name, handles in replicas.items()
+            name: make_client(name, server, replicas.get(name, ()), recovery_s, self._sharers)
+            for name, server in self._config.servers.items()
         }
         self._roles = connect_roles(self._config.roles, self._formats, self._clients, self._task)
         self._connected_to = wanted

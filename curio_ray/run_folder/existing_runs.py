@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TextIO
 
@@ -28,9 +29,15 @@ CHANGEABLE = (
     "learner.threads",
     "learner.tokens_per_pack",
     "learner.gradient_checkpointing",
-    "tracking.",
-    "cluster.",
+    "servers.*.url",
+    "servers.*.api_key_env",
+    "servers.*.max_in_flight",
+    "servers.*.request_deadline_s",
+    "servers.*.retry_for_s",
+    "tracking.*",
+    "cluster.*",
 )
+"""Patterns of the fields that a resumed run may change."""
 
 
 def holds_a_run(path: Path) -> bool:
@@ -115,8 +122,9 @@ def resume_config(path: Path, overrides: Sequence[str]) -> RunConfig:
         CheckpointError: there is no checkpoint.
     """
     for override in overrides:
-        if not override.startswith(CHANGEABLE):
-            *names, last = (f"{each}*" if each.endswith(".") else each for each in CHANGEABLE)
+        field = override.partition("=")[0]
+        if not any(fnmatch(field, pattern) for pattern in CHANGEABLE):
+            *names, last = CHANGEABLE
             raise ConfigError(
                 f"--set {override}: a resumed run keeps its config; only "
                 f"{', '.join(names)} and {last} may change"

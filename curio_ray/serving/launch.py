@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from curio_ray.config.run import RunConfig
-from curio_ray.config.servers import ServerConfig
+from curio_ray.config.servers import AnyServerConfig, ServerConfig
 from curio_ray.errors import DeadlineError, ServerError
 from curio_ray.placement.layout import server_bundle
 from curio_ray.placement.reservation import Reservation
-from curio_ray.serving.client import ServerClient
+from curio_ray.serving.clients import SamplingClient, make_client
 from curio_ray.serving.replicas import Replica, ReplicaWatch
 from curio_ray.serving.server import ModelServer
 from curio_ray.weights.sync import weight_sync_class
@@ -26,22 +26,28 @@ SHUTDOWN_DEADLINE_S = 10.0
 
 
 class ServerSet:
-    """The running servers of a run, by name, each with its replicas."""
+    """The running servers of a run, by name, each with its replicas.
+
+    Endpoints are among the configs, so that they can be asked; all else is about own servers.
+    """
 
     def __init__(
         self,
-        configs: dict[str, ServerConfig],
+        configs: Mapping[str, AnyServerConfig],
         replicas: Sequence[Replica],
         recovery_deadline_s: float,
     ) -> None:
-        self._configs = configs
+        self._every_config = configs
+        self._configs = {
+            name: each for name, each in configs.items() if isinstance(each, ServerConfig)
+        }
         self._recovery_deadline_s = recovery_deadline_s
         self._replicas = list(replicas)
         self._created = time.monotonic()
 
     @property
     def names(self) -> list[str]:
-        """The servers' names, as in the config."""
+        """The names of the servers that this run starts, as in the config."""
         return list(self._configs)
 
     def config(self, server: str) -> ServerConfig:
@@ -60,10 +66,10 @@ class ServerSet:
         """Actor handles of all replicas, by server."""
         return {name: self.replicas(name) for name in self.names}
 
-    def client(self, server: str) -> ServerClient:
-        """A new client of one server, for the event loop that will use it."""
-        deadline = self._configs[server].request_deadline_s
-        return ServerClient(server, self.replicas(server), deadline, self._recovery_deadline_s)
+    def client(self, server: str) -> SamplingClient:
+        """A new client of one server or endpoint, for the event loop that will use it."""
+        config = self._every_config[server]
+        return make_client(server, config, self.replicas(server), self._recovery_deadline_s)
 
     def watch(self) -> ReplicaWatch:
         """A watch over all replicas, which must be ready."""
@@ -142,7 +148,7 @@ def start_servers(
     """
     actor_class = ray.remote(ModelServer)
     replicas = []
-    for name, server in config.servers.items():
+    for name, server in config.own_servers.items():
         learns = learning and name == config.roles.policy.server
         receiver = weight_sync_class(config).receiver(config) if learns else None
         for number in range(server.replicas):

@@ -35,8 +35,9 @@ class GenerateResult:
     """The answer to a `GenerateRequest`.
 
     `token_ids` includes the stop token where one was sampled. `log_probs` and `weight_versions`
-    have one entry per token. `label_log_probs` is set for label requests only, in the order asked,
-    not renormalised. `cached_tokens` counts prompt tokens served from the prefix cache.
+    have one entry per token, and none where an endpoint answered. `label_log_probs` is set for
+    label requests only, in the order asked, not renormalised. `cached_tokens` counts prompt tokens
+    served from the prefix cache.
     """
 
     token_ids: list[int]
@@ -44,6 +45,29 @@ class GenerateResult:
     weight_versions: list[int]
     label_log_probs: list[float] | None = None
     cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One answer to a chat, or one distribution over labels with which the answer begins.
+
+    `messages` have the keys role and content. With `labels` set only their log-probabilities at the
+    beginning of the answer are asked for. Only endpoints answer such requests.
+    """
+
+    messages: list[dict[str, str]]
+    max_tokens: int = 1
+    temperature: float = 0.0
+    seed: int | None = None
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatResult:
+    """The answer to a `ChatRequest`. `label_log_probs` are in the order asked, not renormalised."""
+
+    text: str
+    label_log_probs: list[float] | None = None
 
 
 def sampling_parameters(request: GenerateRequest) -> SamplingParams:

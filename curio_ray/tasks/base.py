@@ -19,6 +19,10 @@ class Message:
     role: Literal["system", "user", "assistant"]
     content: str
 
+    def as_dict(self) -> dict[str, str]:
+        """As plain values, with these keys."""
+        return {"role": self.role, "content": self.content}
+
 
 @dataclass(frozen=True, slots=True)
 class ReadingPrompt:

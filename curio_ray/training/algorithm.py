@@ -20,6 +20,7 @@ from ray.tune import PlacementGroupFactory
 from curio_ray.config import RunConfig, load_config, parse_config
 from curio_ray.placement.layout import RUNNER_CPUS, trial_places
 from curio_ray.private_api.rllib_private import HomelessAlgorithm, OwnStateConfig
+from curio_ray.roles.endpoint_check import check_endpoint_roles
 from curio_ray.roles.roles import RoleFormats
 from curio_ray.rollout.runner import DialogueRunner
 from curio_ray.rollout.runner_pool import RunnerPool, make_runner_group
@@ -174,7 +175,8 @@ class Curio(HomelessAlgorithm):
         self.last_iteration: Iteration | None = None
         try:
             # Runners build these as well, but their errors would not arrive here.
-            RoleFormats(run.roles, run.servers, self.trainer.task)
+            formats = RoleFormats(run.roles, run.servers, self.trainer.task)
+            check_endpoint_roles(run, formats, self.trainer.task)
             super().setup(config)
             self.env_runner_group = make_runner_group(
                 config, config.run, self._reservation, self.logdir

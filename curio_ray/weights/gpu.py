@@ -43,7 +43,7 @@ class GroupSync(WeightSync):
     def problem(cls, config: RunConfig) -> str | None:
         """Both sides need GPUs."""
         policy = config.roles.policy.server
-        if config.servers[policy].gpus and config.learner.gpus_per_rank:
+        if config.policy_server.gpus and config.learner.gpus_per_rank:
             return None
         return (
             f"weights.backend: {config.weights.backend} needs GPUs on both sides; set "
@@ -79,7 +79,7 @@ class NcclSync(GroupSync):
         return WeightReceiver(transfer_by("nccl"))
 
     def _maker(self, replicas: Replicas) -> Callable[[int], WeightSender]:
-        policy = self._config.servers[self._config.roles.policy.server]
+        policy = self._config.policy_server
         control = ReplicaControl(replicas, self._config.weights.deadline_s)
         return partial(NcclSender, control, 1 + policy.tensor_parallel * len(replicas))
 

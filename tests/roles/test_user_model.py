@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from itertools import permutations
 from typing import Any
 
@@ -22,7 +21,7 @@ from curio_ray.dialogue import Dialogue, Turn, User
 from curio_ray.rewards.registry import make_reward
 from curio_ray.rewards.streams import INTRINSIC, assign_intrinsic_reward
 from curio_ray.roles.beliefs import at_temperature
-from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.chat import ChatFormat, format_loader
 from curio_ray.roles.user_model import UserModelFormat
 from curio_ray.tasks.base import ReadingPrompt
 
@@ -69,8 +68,8 @@ class Listening:
         """A dialogue of these lines with a belief after every turn; the true type is the first."""
         config = self.running.config
         format_ = UserModelFormat(
-            UserModelRole(server="pretrained", **role), config.servers, task,
-            cache(ChatFormat.load), ChatFormat.load(config.servers["pretrained"].model),
+            UserModelRole(server="pretrained", **role), task,
+            format_loader(config.servers), ChatFormat.load(config.servers["pretrained"].model),
         )  # fmt: skip
 
         async def listen() -> Dialogue:
