@@ -42,8 +42,7 @@ class SharedMemorySync(WeightSync):
     @classmethod
     def receiver(cls, config: RunConfig) -> WeightReceiver:
         """Tensors for an engine in its server's process, files in memory for another one."""
-        policy = config.servers[config.roles.policy.server]
-        return SharedMemoryReceiver(through_files=policy.engine == "async")
+        return SharedMemoryReceiver(through_files=config.policy_server.engine == "async")
 
     def connect(self, replicas: Replicas, on_loss: OnLoss | None = None) -> None:
         """Prepare both sides; they need not know of each other."""
