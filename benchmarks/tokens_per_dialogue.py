@@ -59,9 +59,11 @@ def reading(examples: Sequence[Example], question: int) -> Tokens:
 
 def of_roles(chat: ChatFormat, task: EducationTask, held: Demonstration) -> dict[str, Tokens]:
     """All roles' tokens in one conversation."""
-    listener = ReadingFormat(chat, task.user_model_prompt())
-    question = len(listener.question_ids)
-    asked = [user_model_example(listener, task, held, n) for n in range(exchanges_of(held) + 1)]
+    reading_format = ReadingFormat(chat, task.user_model_prompt())
+    question = len(reading_format.question_ids)
+    asked = [
+        user_model_example(reading_format, task, held, n) for n in range(exchanges_of(held) + 1)
+    ]
     judged = [reward_model_example(chat, task, held)]
     return {
         "policy": speaking(policy_example(chat, task, held)),

@@ -16,11 +16,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from curio_ray.dialogue import User
 from curio_ray.model_paths import locate_model
-from curio_ray.pocket.posterior import posterior
 from curio_ray.roles.chat import ChatFormat
 from curio_ray.roles.reading import ReadingFormat, first_tokens
 from curio_ray.tasks.exercise import words
-from curio_ray.tasks.exercise.rule import RELEVANT
+from curio_ray.tasks.exercise.rule import RELEVANT, posterior
 from curio_ray.tasks.exercise.task import ExerciseTask
 
 Exchanges = Sequence[tuple[str, str]]

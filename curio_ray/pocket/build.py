@@ -12,12 +12,11 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedToken
 
 from curio_ray.model_paths import POCKET_MODELS
 from curio_ray.pocket.card import model_card
-from curio_ray.pocket.encoding import Renderer
+from curio_ray.pocket.encoder import DialogueEncoder, build_tokenizer
 from curio_ray.pocket.evaluate_changing_world import evaluate_changing_world
 from curio_ray.pocket.evaluate_policy import evaluate_policy
 from curio_ray.pocket.evaluate_world import evaluate_world
 from curio_ray.pocket.lessons import train_changing_world, train_policy, train_world
-from curio_ray.pocket.network import build_tokenizer
 from curio_ray.tasks.exercise.rule import majority_share
 from curio_ray.tasks.exercise.task import ExerciseTask
 
@@ -66,16 +65,16 @@ def write_card(output: Path, seed: int) -> None:
     """Evaluate the models in `output` on held-out users and write their card."""
     users = ExerciseTask(TASK_SEED).users("held_out")
     tokenizer = build_tokenizer()
-    renderer = Renderer(tokenizer)
+    encoder = DialogueEncoder(tokenizer)
     policy, world, changing_world = (load_model(output / name) for name in POCKET_MODELS)
     card = model_card(
-        world=evaluate_world(world, renderer, users, seed),
-        changing_world=evaluate_world(changing_world, renderer, users, seed),
+        world=evaluate_world(world, encoder, users, seed),
+        changing_world=evaluate_world(changing_world, encoder, users, seed),
         changes=tuple(
-            evaluate_changing_world(network, renderer, users, seed)
+            evaluate_changing_world(network, encoder, users, seed)
             for network in (world, changing_world)
         ),
-        policy=evaluate_policy(policy, renderer, users, seed),
+        policy=evaluate_policy(policy, encoder, users, seed),
         parameters=world.num_parameters(),
         words=len(tokenizer),
         users=len(users),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from curio_ray.pocket.conversation import converse, mixed_attributes, odd_utterance, pick
-from curio_ray.pocket.encoding import Renderer, Utterance
+from curio_ray.pocket.encoder import DialogueEncoder, Utterance
 from curio_ray.pocket.examples import ChatExample, Example
 from curio_ray.pocket.world_examples import (
     belief_dialogue,
@@ -21,7 +21,9 @@ _CONTEXT_SHARE = 0.3
 _MOST_EXCHANGES = 9
 
 
-def changed_environment_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+def changed_environment_example(
+    generator: np.random.Generator, encoder: DialogueEncoder
+) -> Example:
     """A dialogue that another persona began: the persona of the prompt is right from now on.
 
     The replies after the change are to be learned. Half of the questions then are ones that the
@@ -36,19 +38,19 @@ def changed_environment_example(generator: np.random.Generator, renderer: Render
     past = int(generator.integers(0, exchanges))
     said = [_said(generator, []) for _ in range(past)]
     said += [_said(generator, said) for _ in range(exchanges - past)]
-    return changed_dialogue(renderer, before, now, said, past, context)
+    return changed_dialogue(encoder, before, now, said, past, context)
 
 
-def stated_context_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+def stated_context_example(generator: np.random.Generator, encoder: DialogueEncoder) -> Example:
     """A dialogue whose opening states the context, before anything changes."""
     persona = draw_persona(generator)
     context = pick(generator, words.CONTEXTS)
     said = [_said(generator, []) for _ in range(generator.integers(1, _MOST_EXCHANGES))]
     stated = words.answer(context, persona[context])
-    return environment_dialogue(renderer, persona, said, stated)
+    return environment_dialogue(encoder, persona, said, stated)
 
 
-def contradiction_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+def contradiction_example(generator: np.random.Generator, encoder: DialogueEncoder) -> Example:
     """A dialogue in which the new persona is asked again what the former one had answered.
 
     Half of the answers are other ones now, so that neither repeating the history nor denying it
@@ -60,11 +62,11 @@ def contradiction_example(generator: np.random.Generator, renderer: Renderer) ->
     asked = mixed_attributes(generator, int(generator.integers(5)), int(generator.integers(1, 3)))
     again = [str(name) for name in generator.permutation(asked)]
     said = [words.question(name) for name in (*asked, *again)]
-    return changed_dialogue(renderer, before, now, said, len(asked), context)
+    return changed_dialogue(encoder, before, now, said, len(asked), context)
 
 
 def changed_dialogue(
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     before: Persona,
     now: Persona,
     said: list[str],
@@ -79,7 +81,7 @@ def changed_dialogue(
     stated = "" if context is None else words.answer(context, before[context])
     changed = "" if context is None else words.answer(context, now[context])
     dialogue = ChatExample(
-        renderer,
+        encoder,
         Message("system", words.persona_instruction(now)),
         Message("assistant", words.opening(stated)),
     )
@@ -95,7 +97,7 @@ def changed_dialogue(
 
 def changed_belief_example(
     generator: np.random.Generator,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     relevant: int | None = None,
     hears_policy: bool = True,
 ) -> Example:
@@ -105,11 +107,11 @@ def changed_belief_example(
     """
     if relevant is None:
         relevant = int(generator.integers(0, 6))
-    return belief_dialogue(renderer, _changed_transcript(generator, relevant), hears_policy)
+    return belief_dialogue(encoder, _changed_transcript(generator, relevant), hears_policy)
 
 
 def contradicted_belief_example(
-    generator: np.random.Generator, renderer: Renderer, hears_policy: bool = True
+    generator: np.random.Generator, encoder: DialogueEncoder, hears_policy: bool = True
 ) -> Example:
     """A transcript whose later answers contradict earlier ones, and the latest ones' posterior."""
     before = draw_persona(generator)
@@ -121,15 +123,15 @@ def contradicted_belief_example(
     later = [*again[: generator.integers(1, len(again) + 1)], *new]
     past = converse(generator, before, asked, oddity=0.1)
     _, *rest = converse(generator, now, generator.permutation(later).tolist(), oddity=0.1)
-    return belief_dialogue(renderer, [*past, *rest], hears_policy)
+    return belief_dialogue(encoder, [*past, *rest], hears_policy)
 
 
-def changed_judgement_example(generator: np.random.Generator, renderer: Renderer) -> Example:
+def changed_judgement_example(generator: np.random.Generator, encoder: DialogueEncoder) -> Example:
     """A finished dialogue with a user who changed; half of its recommendations are the ideal."""
     dialogue = _changed_transcript(generator, int(generator.integers(0, 6)))
     ideal, other = (str(name) for name in generator.choice(STRATEGIES, size=2, replace=False))
     last = words.recommendation(ideal if generator.random() < 0.5 else other)
-    return judgement_dialogue(renderer, [*dialogue, ("policy", last)], ideal)
+    return judgement_dialogue(encoder, [*dialogue, ("policy", last)], ideal)
 
 
 def _changed_transcript(generator: np.random.Generator, relevant: int) -> list[Utterance]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from curio_ray.pocket.encoding import Utterance
+from curio_ray.pocket.encoder import Utterance
 from curio_ray.tasks.exercise import words
 from curio_ray.tasks.exercise.rule import ATTRIBUTES, BACKGROUND, RELEVANT, STRATEGIES, Persona
 

@@ -11,8 +11,8 @@ from transformers import LlamaForCausalLM
 from curio_ray.dialogue import User
 from curio_ray.pocket.changing_examples import changed_dialogue
 from curio_ray.pocket.conversation import converse, mixed_attributes
-from curio_ray.pocket.encoding import Renderer
-from curio_ray.pocket.scoring import exact_reply_share, label_distribution
+from curio_ray.pocket.encoder import DialogueEncoder
+from curio_ray.pocket.network import exact_reply_share, label_distribution
 from curio_ray.pocket.world_examples import belief_dialogue, environment_dialogue
 from curio_ray.tasks.exercise import words
 from curio_ray.tasks.exercise.rule import RELEVANT, STRATEGIES, Persona
@@ -37,21 +37,21 @@ class ChangingFigures:
 
 
 def evaluate_changing_world(
-    network: LlamaForCausalLM, renderer: Renderer, users: Sequence[User], seed: int
+    network: LlamaForCausalLM, encoder: DialogueEncoder, users: Sequence[User], seed: int
 ) -> ChangingFigures:
     """Measure the simulated user and the user model."""
     generator = np.random.default_rng(seed)
     return ChangingFigures(
-        stated_answer_share(network, renderer, users, generator),
-        changed_answer_share(network, renderer, users, generator, announced=False),
-        changed_answer_share(network, renderer, users, generator, announced=True),
-        changed_belief_distance(network, renderer, users, generator),
+        stated_answer_share(network, encoder, users, generator),
+        changed_answer_share(network, encoder, users, generator, announced=False),
+        changed_answer_share(network, encoder, users, generator, announced=True),
+        changed_belief_distance(network, encoder, users, generator),
     )
 
 
 def stated_answer_share(
     network: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
 ) -> float:
@@ -61,13 +61,13 @@ def stated_answer_share(
         context = words.CONTEXTS[generator.integers(2)]
         said = [words.question(name) for name in mixed_attributes(generator, 3, 2)]
         stated = words.answer(context, user.persona[context])
-        examples.append(environment_dialogue(renderer, user.persona, said, stated))
-    return exact_reply_share(network, examples, renderer.end)
+        examples.append(environment_dialogue(encoder, user.persona, said, stated))
+    return exact_reply_share(network, examples, encoder.end)
 
 
 def changed_answer_share(
     network: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
     announced: bool,
@@ -85,13 +85,13 @@ def changed_answer_share(
         if context is not None:
             now = {**now, context: other_value(context, before[context])}
         said = [words.question(name) for name in (*asked, *again)]
-        examples.append(changed_dialogue(renderer, before, now, said, len(asked), context))
-    return exact_reply_share(network, examples, renderer.end)
+        examples.append(changed_dialogue(encoder, before, now, said, len(asked), context))
+    return exact_reply_share(network, examples, encoder.end)
 
 
 def changed_belief_distance(
     network: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
 ) -> float:
@@ -110,8 +110,8 @@ def changed_belief_distance(
         again = [first, *[str(name) for name in generator.permutation(others)]]
         past = converse(generator, before, generator.permutation(asked).tolist(), oddity=0)
         _, *later = converse(generator, now, again[: generator.integers(1, 5)], oddity=0)
-        examples.append(belief_dialogue(renderer, [*past, *later]))
-    labels = [renderer.word(strategy) for strategy in STRATEGIES]
+        examples.append(belief_dialogue(encoder, [*past, *later]))
+    labels = [encoder.word(strategy) for strategy in STRATEGIES]
     belief = label_distribution(network, examples, labels)
     exact = np.stack([example.targets[0][labels] for example in examples])
     return float(np.abs(belief - exact).sum(1).mean() / 2)

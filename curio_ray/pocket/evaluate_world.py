@@ -10,8 +10,8 @@ from transformers import LlamaForCausalLM
 
 from curio_ray.dialogue import User
 from curio_ray.pocket.conversation import converse, mixed_attributes, odd_utterance
-from curio_ray.pocket.encoding import Renderer
-from curio_ray.pocket.scoring import calibration_error, exact_reply_share, label_distribution
+from curio_ray.pocket.encoder import DialogueEncoder
+from curio_ray.pocket.network import calibration_error, exact_reply_share, label_distribution
 from curio_ray.pocket.world_examples import (
     belief_dialogue,
     environment_dialogue,
@@ -54,13 +54,13 @@ class WorldFigures:
 
 
 def evaluate_world(
-    network: LlamaForCausalLM, renderer: Renderer, users: Sequence[User], seed: int
+    network: LlamaForCausalLM, encoder: DialogueEncoder, users: Sequence[User], seed: int
 ) -> WorldFigures:
     """Measure the three frozen roles of the world model."""
     generator = np.random.default_rng(seed)
     per_level, alone = (
         [
-            measure_belief(network, renderer, users, relevant, generator, hears_policy)
+            measure_belief(network, encoder, users, relevant, generator, hears_policy)
             for relevant in range(LEVELS_OF_KNOWLEDGE)
         ]
         for hears_policy in (True, False)
@@ -68,18 +68,18 @@ def evaluate_world(
     confidences = np.concatenate([confidence for _, confidence, _ in per_level])
     hits = np.concatenate([hit for _, _, hit in per_level])
     return WorldFigures(
-        true_answers=true_answer_share(network, renderer, users, generator),
-        right_odd_replies=odd_answer_share(network, renderer, users, generator),
+        true_answers=true_answer_share(network, encoder, users, generator),
+        right_odd_replies=odd_answer_share(network, encoder, users, generator),
         beliefs=tuple(figures for figures, _, _ in per_level),
         user_words_beliefs=tuple(figures for figures, _, _ in alone),
         calibration_error=calibration_error(confidences, hits),
-        right_judgements=right_judgement_share(network, renderer, users, generator),
+        right_judgements=right_judgement_share(network, encoder, users, generator),
     )
 
 
 def true_answer_share(
     network: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
 ) -> float:
@@ -88,29 +88,29 @@ def true_answer_share(
     for user in users:
         asked = generator.permutation(list(ATTRIBUTES))[: words.MAX_QUESTIONS]
         said = [words.question(str(name)) for name in asked]
-        examples.append(environment_dialogue(renderer, user.persona, said))
-    return exact_reply_share(network, examples, renderer.end)
+        examples.append(environment_dialogue(encoder, user.persona, said))
+    return exact_reply_share(network, examples, encoder.end)
 
 
 def odd_answer_share(
     network: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
 ) -> float:
     """The share of replies as the rule has them to six odd utterances a user."""
     examples = [
         environment_dialogue(
-            renderer, user.persona, [odd_utterance(generator) for _ in range(ODD_UTTERANCES)]
+            encoder, user.persona, [odd_utterance(generator) for _ in range(ODD_UTTERANCES)]
         )
         for user in users
     ]
-    return exact_reply_share(network, examples, renderer.end)
+    return exact_reply_share(network, examples, encoder.end)
 
 
 def measure_belief(
     network: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     relevant: int,
     generator: np.random.Generator,
@@ -125,8 +125,8 @@ def measure_belief(
     for user in users:
         attributes = mixed_attributes(generator, relevant, int(generator.integers(4)))
         dialogue = converse(generator, user.persona, attributes, oddity=0.1)
-        examples.append(belief_dialogue(renderer, dialogue, hears_policy))
-    labels = [renderer.word(strategy) for strategy in STRATEGIES]
+        examples.append(belief_dialogue(encoder, dialogue, hears_policy))
+    labels = [encoder.word(strategy) for strategy in STRATEGIES]
     belief = label_distribution(network, examples, labels)
     exact = np.stack([example.targets[0][labels] for example in examples]).astype(np.float64)
     types = np.array([user.type_index for user in users])
@@ -144,7 +144,7 @@ def measure_belief(
 
 def right_judgement_share(
     network: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
 ) -> float:
@@ -157,8 +157,8 @@ def right_judgement_share(
             attributes = mixed_attributes(generator, int(generator.integers(6)), 2)
             dialogue = converse(generator, user.persona, attributes, oddity=0.1)
             dialogue.append(("policy", words.recommendation(recommended)))
-            examples.append(judgement_dialogue(renderer, dialogue, ideal))
-    labels = [renderer.word(label) for label in words.REWARD_MODEL_LABELS]
+            examples.append(judgement_dialogue(encoder, dialogue, ideal))
+    labels = [encoder.word(label) for label in words.REWARD_MODEL_LABELS]
     verdicts = label_distribution(network, examples, labels).argmax(1)
     wanted = np.array([example.targets[0][labels].argmax() for example in examples])
     return float((verdicts == wanted).mean())

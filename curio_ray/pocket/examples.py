@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from curio_ray.pocket.encoding import Renderer
+from curio_ray.pocket.encoder import DialogueEncoder
 from curio_ray.tasks.base import Message
 
 
@@ -27,13 +27,13 @@ class Example:
 class ChatExample:
     """A chat that grows message by message; what the model itself says is to be learned."""
 
-    def __init__(self, renderer: Renderer, *prompt: Message) -> None:
-        self._renderer = renderer
-        self._example = Example(renderer.chat(prompt), [], [])
+    def __init__(self, encoder: DialogueEncoder, *prompt: Message) -> None:
+        self._encoder = encoder
+        self._example = Example(encoder.chat(prompt), [], [])
 
     def hear(self, text: str) -> None:
         """Append a message to the model."""
-        self._example.token_ids.extend(self._renderer.message(Message("user", text)))
+        self._example.token_ids.extend(self._encoder.message(Message("user", text)))
 
     def speak(
         self,
@@ -47,11 +47,11 @@ class ChatExample:
         Where the text has one of the words in `alternatives`, all of them are equally right.
         `given` are words put into the model's mouth: they begin the message and are not learned.
         """
-        renderer, ids = self._renderer, self._example.token_ids
-        ids.extend(renderer.generation_prompt)
+        encoder, ids = self._encoder, self._example.token_ids
+        ids.extend(encoder.generation_prompt)
         if given:
-            ids.extend(renderer.text(given))
-        spoken = renderer.message(Message("assistant", text))[len(renderer.generation_prompt) :]
+            ids.extend(encoder.text(given))
+        spoken = encoder.message(Message("assistant", text))[len(encoder.generation_prompt) :]
         if learned:
             self._example.positions.extend(range(len(ids) - 1, len(ids) - 1 + len(spoken)))
             self._example.targets.extend(self._targets(spoken, alternatives))
@@ -62,8 +62,8 @@ class ChatExample:
         return self._example
 
     def _targets(self, spoken: Sequence[int], alternatives: Sequence[str]) -> list[np.ndarray]:
-        size = self._renderer.vocabulary_size
-        choices = [self._renderer.word(word) for word in alternatives]
+        size = self._encoder.vocabulary_size
+        choices = [self._encoder.word(word) for word in alternatives]
         spread = over_words(choices, np.full(len(choices), 1 / max(len(choices), 1)), size)
         return [spread if token in choices else one_hot(token, size) for token in spoken]
 

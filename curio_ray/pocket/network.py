@@ -1,14 +1,16 @@
-"""The shape and the tokenizer of all pocket models."""
+"""The pocket networks: their shape, and what they say after a text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
-from tokenizers import Tokenizer, normalizers, pre_tokenizers
-from tokenizers.models import WordLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from curio_ray.tasks.exercise import words
-from curio_ray.tasks.exercise.rule import ATTRIBUTES, STRATEGIES
+from curio_ray.pocket.examples import Batch, Example, collate
+
+CHUNK = 64
 
 
 def build_network(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
@@ -33,54 +35,48 @@ def build_network(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCaus
     return LlamaForCausalLM(config)
 
 
-PAD, UNKNOWN, END = "<|pad|>", "<|unknown|>", "<|end|>"
-SPECIAL = (PAD, UNKNOWN, END, "<|system|>", "<|user|>", "<|assistant|>")
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
+def target_logits(network: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
+    """Logits [targets, vocabulary] at the positions that have targets."""
+    hidden = network.model(input_ids=batch.token_ids, use_cache=False).last_hidden_state
+    return network.lm_head(hidden[batch.rows, batch.positions])
 
 
-def vocabulary() -> list[str]:
-    """Every token in the order of its id: special tokens, then all words that anybody says."""
-    prompts = [
-        words.persona_instruction({}),
-        words.READING_INSTRUCTION,
-        words.USER_MODEL_QUESTION,
-        words.reward_model_question("ideal"),
-        *(words.policy_instruction(number + 1) for number in range(words.MAX_QUESTIONS)),
+@torch.inference_mode()
+def target_logits_of(network: LlamaForCausalLM, examples: Sequence[Example]) -> np.ndarray:
+    """Logits [targets, vocabulary] of all examples, in their order."""
+    chunks = [examples[start : start + CHUNK] for start in range(0, len(examples), CHUNK)]
+    return torch.cat([target_logits(network, collate(chunk)) for chunk in chunks]).numpy()
+
+
+def label_distribution(
+    network: LlamaForCausalLM, examples: Sequence[Example], labels: Sequence[int]
+) -> np.ndarray:
+    """Distributions [examples, labels] after each example's one position: renormalised."""
+    chosen = target_logits_of(network, examples)[:, list(labels)].astype(np.float64)
+    weights = np.exp(chosen - chosen.max(1, keepdims=True))
+    return weights / weights.sum(1, keepdims=True)
+
+
+def calibration_error(confidences: np.ndarray, hits: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error: mean gap of confidence and accuracy over equal-width bins."""
+    bin_of = np.minimum((confidences * bins).astype(int), bins - 1)
+    gaps = [
+        abs(confidences[bin_of == index].mean() - hits[bin_of == index].mean())
+        * (bin_of == index).mean()
+        for index in range(bins)
+        if (bin_of == index).any()
     ]
-    roles = (f"{words.POLICY_NAME} :", f"{words.USER_NAME} :", *words.REWARD_MODEL_LABELS)
-    replies = (words.OPENING, words.PUZZLED, words.THANKS)
-    asked = (words.question(attribute) for attribute in ATTRIBUTES)
-    values = (value for pair in ATTRIBUTES.values() for value in pair)
-    recommended = (words.recommendation(strategy) for strategy in STRATEGIES)
-    texts = [*prompts, *roles, *replies, *asked, *values, *recommended, *words.SMALL_TALK]
-    return list(dict.fromkeys([*SPECIAL, *(word for text in texts for word in text.split())]))
+    return float(sum(gaps))
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Make the tokenizer: lower-case words, each punctuation mark a word of its own.
+def exact_reply_share(network: LlamaForCausalLM, examples: Sequence[Example], end: int) -> float:
+    """The share of replies that greedy decoding gets right word for word.
 
-    White space only separates, and punctuation never merges, so a text tokenised in pieces that
-    are cut at white space or at a special token equals the text tokenised whole.
+    A reply is a run of targets that closes with the token `end`. Given the true words before it,
+    greedy decoding writes the true reply exactly if every one of its tokens is the likeliest.
     """
-    ids = {word: index for index, word in enumerate(vocabulary())}
-    backend = Tokenizer(WordLevel(ids, unk_token=UNKNOWN))
-    backend.normalizer = normalizers.Lowercase()
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("isolated")]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token=PAD,
-        unk_token=UNKNOWN,
-        eos_token=END,
-        additional_special_tokens=list(SPECIAL[3:]),
-        chat_template=CHAT_TEMPLATE,
-        clean_up_tokenization_spaces=False,
-        model_max_length=512,
-    )
+    likeliest = target_logits_of(network, examples).argmax(-1)
+    wanted = np.array([target.argmax() for example in examples for target in example.targets])
+    replies = np.cumsum(wanted == end) - (wanted == end)
+    wrong = np.bincount(replies, weights=likeliest != wanted)
+    return float((wrong == 0).mean())

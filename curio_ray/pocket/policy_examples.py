@@ -7,23 +7,29 @@ from collections.abc import Sequence
 import numpy as np
 
 from curio_ray.pocket.conversation import mixed_attributes
-from curio_ray.pocket.encoding import Renderer
+from curio_ray.pocket.encoder import DialogueEncoder
 from curio_ray.pocket.examples import ChatExample, Example
-from curio_ray.pocket.posterior import best_guesses
 from curio_ray.tasks.base import Message
 from curio_ray.tasks.exercise import words
-from curio_ray.tasks.exercise.rule import ATTRIBUTES, RELEVANT, STRATEGIES, Persona, draw_persona
+from curio_ray.tasks.exercise.rule import (
+    ATTRIBUTES,
+    RELEVANT,
+    STRATEGIES,
+    Persona,
+    best_guesses,
+    draw_persona,
+)
 
 
-def demonstration(generator: np.random.Generator, renderer: Renderer) -> Example:
+def demonstration(generator: np.random.Generator, encoder: DialogueEncoder) -> Example:
     """A dialogue that asks at random, without repetition, and recommends the best guess."""
     questions = _number_of_questions(generator)
     attributes = generator.permutation(list(ATTRIBUTES))[:questions]
     names = [str(name) for name in attributes]
-    return _dialogue(renderer, draw_persona(generator), names, learn_asking=True)
+    return _dialogue(encoder, draw_persona(generator), names, learn_asking=True)
 
 
-def mapping_lesson(generator: np.random.Generator, renderer: Renderer) -> Example:
+def mapping_lesson(generator: np.random.Generator, encoder: DialogueEncoder) -> Example:
     """A dialogue with every level of knowledge equally likely, to learn the recommendation only.
 
     Demonstrations rarely hold many relevant answers. Without these lessons the start never
@@ -32,14 +38,14 @@ def mapping_lesson(generator: np.random.Generator, renderer: Renderer) -> Exampl
     questions = _number_of_questions(generator)
     relevant = int(generator.integers(0, min(questions, len(RELEVANT)) + 1))
     attributes = mixed_attributes(generator, relevant, questions - relevant)
-    return _dialogue(renderer, draw_persona(generator), attributes, learn_asking=False)
+    return _dialogue(encoder, draw_persona(generator), attributes, learn_asking=False)
 
 
 def recommendation_example(
-    renderer: Renderer, persona: Persona, attributes: Sequence[str]
+    encoder: DialogueEncoder, persona: Persona, attributes: Sequence[str]
 ) -> Example:
     """A dialogue that asks for these attributes; its one target is the strategy recommended."""
-    example = _dialogue(renderer, persona, attributes, learn_asking=False)
+    example = _dialogue(encoder, persona, attributes, learn_asking=False)
     place = words.recommendation(STRATEGIES[0]).split().index(STRATEGIES[0])
     return Example(example.token_ids, [example.positions[place]], [example.targets[place]])
 
@@ -50,10 +56,10 @@ def _number_of_questions(generator: np.random.Generator) -> int:
 
 
 def _dialogue(
-    renderer: Renderer, persona: Persona, attributes: Sequence[str], learn_asking: bool
+    encoder: DialogueEncoder, persona: Persona, attributes: Sequence[str], learn_asking: bool
 ) -> Example:
     dialogue = ChatExample(
-        renderer,
+        encoder,
         Message("system", words.policy_instruction(len(attributes))),
         Message("user", words.OPENING),
     )

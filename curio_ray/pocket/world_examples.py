@@ -12,17 +12,16 @@ from curio_ray.pocket.conversation import (
     odd_utterance,
     pick,
 )
-from curio_ray.pocket.encoding import Renderer, Utterance
+from curio_ray.pocket.encoder import DialogueEncoder, Utterance
 from curio_ray.pocket.examples import ChatExample, Example, one_hot, over_words
-from curio_ray.pocket.posterior import posterior
 from curio_ray.tasks.base import Message
 from curio_ray.tasks.exercise import words
-from curio_ray.tasks.exercise.rule import STRATEGIES, Persona, draw_persona
+from curio_ray.tasks.exercise.rule import STRATEGIES, Persona, draw_persona, posterior
 from curio_ray.tasks.exercise.words import USER_MODEL_PROMPT, reward_model_prompt
 
 
 def environment_example(
-    generator: np.random.Generator, renderer: Renderer, persona_size: int
+    generator: np.random.Generator, encoder: DialogueEncoder, persona_size: int
 ) -> Example:
     """A dialogue as the simulated user sees it; its replies are to be learned.
 
@@ -39,18 +38,18 @@ def environment_example(
             said.append(odd_utterance(generator))
         else:
             said.append(words.recommendation(pick(generator, STRATEGIES)))
-    return environment_dialogue(renderer, persona, said)
+    return environment_dialogue(encoder, persona, said)
 
 
 def environment_dialogue(
-    renderer: Renderer, persona: Persona, said: list[str], stated: str = ""
+    encoder: DialogueEncoder, persona: Persona, said: list[str], stated: str = ""
 ) -> Example:
     """The policy's utterances with this persona's exact replies as targets.
 
     `stated` is what the user's opening says of the context.
     """
     dialogue = ChatExample(
-        renderer,
+        encoder,
         Message("system", words.persona_instruction(persona)),
         Message("assistant", words.opening(stated)),
     )
@@ -61,7 +60,10 @@ def environment_dialogue(
 
 
 def belief_example(
-    generator: np.random.Generator, renderer: Renderer, longest: int, hears_policy: bool = True
+    generator: np.random.Generator,
+    encoder: DialogueEncoder,
+    longest: int,
+    hears_policy: bool = True,
 ) -> Example:
     """A transcript and the exact posterior; a recommendation at its end must not move it."""
     persona = draw_persona(generator)
@@ -72,11 +74,11 @@ def belief_example(
         dialogue.append(("policy", said))
     elif ending < 0.3:
         dialogue += exchange(persona, said)
-    return belief_dialogue(renderer, dialogue, hears_policy)
+    return belief_dialogue(encoder, dialogue, hears_policy)
 
 
 def belief_dialogue(
-    renderer: Renderer, dialogue: list[Utterance], hears_policy: bool = True
+    encoder: DialogueEncoder, dialogue: list[Utterance], hears_policy: bool = True
 ) -> Example:
     """A transcript with the exact posterior given the user's own words as target.
 
@@ -85,13 +87,15 @@ def belief_dialogue(
     if not hears_policy:
         dialogue = [(speaker, text) for speaker, text in dialogue if speaker == "user"]
     facts = words.known_facts(text for speaker, text in dialogue if speaker == "user")
-    labels = [renderer.word(strategy) for strategy in STRATEGIES]
-    target = over_words(labels, posterior(facts), renderer.vocabulary_size)
-    ids = renderer.reading(USER_MODEL_PROMPT, dialogue)
+    labels = [encoder.word(strategy) for strategy in STRATEGIES]
+    target = over_words(labels, posterior(facts), encoder.vocabulary_size)
+    ids = encoder.reading(USER_MODEL_PROMPT, dialogue)
     return Example(ids, [len(ids) - 1], [target])
 
 
-def judgement_example(generator: np.random.Generator, renderer: Renderer, longest: int) -> Example:
+def judgement_example(
+    generator: np.random.Generator, encoder: DialogueEncoder, longest: int
+) -> Example:
     """A finished dialogue and whether its recommendation is the ideal one.
 
     The ideal is any strategy, whatever the persona, so that only the recommendation counts. Half
@@ -113,15 +117,15 @@ def judgement_example(generator: np.random.Generator, renderer: Renderer, longes
         last = odd_utterance(generator)
     else:
         last = odd_recommendation(generator)
-    return judgement_dialogue(renderer, [*dialogue, ("policy", last)], ideal)
+    return judgement_dialogue(encoder, [*dialogue, ("policy", last)], ideal)
 
 
-def judgement_dialogue(renderer: Renderer, dialogue: list[Utterance], ideal: str) -> Example:
+def judgement_dialogue(encoder: DialogueEncoder, dialogue: list[Utterance], ideal: str) -> Example:
     """A transcript that ends with the policy's last words, with the rule's verdict as target."""
     fits = words.recommended_strategies(dialogue[-1][1]) == {ideal}
-    ids = renderer.reading(reward_model_prompt(ideal), dialogue)
-    label = renderer.word(words.REWARD_MODEL_LABELS[int(fits)])
-    return Example(ids, [len(ids) - 1], [one_hot(label, renderer.vocabulary_size)])
+    ids = encoder.reading(reward_model_prompt(ideal), dialogue)
+    label = encoder.word(words.REWARD_MODEL_LABELS[int(fits)])
+    return Example(ids, [len(ids) - 1], [one_hot(label, encoder.vocabulary_size)])
 
 
 def _conversation(

@@ -75,6 +75,16 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     assert circle_in(arrows) is None
 
 
+def test_the_command_alone_imports_the_recipe_of_the_packaged_models() -> None:
+    users = {
+        module
+        for module, path in files().items()
+        if room_of(module) != "pocket"
+        and any(room_of(each) == "pocket" for each in imported_modules(path.read_text()))
+    }
+    assert users == {"curio_ray.commands.pocket"}
+
+
 def test_a_circle_is_found() -> None:
     assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
 

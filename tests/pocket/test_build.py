@@ -10,8 +10,9 @@ from transformers import AutoTokenizer
 
 from curio_ray.errors import CurioError
 from curio_ray.pocket.build import load_model, save_model
+from curio_ray.pocket.encoder import build_tokenizer
 from curio_ray.pocket.lessons import train_policy, train_world
-from curio_ray.pocket.network import build_network, build_tokenizer
+from curio_ray.pocket.network import build_network
 from curio_ray.pocket.train import Schedule
 
 

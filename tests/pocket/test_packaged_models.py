@@ -13,7 +13,7 @@ from curio_ray.errors import ConfigError
 from curio_ray.model_paths import assets_folder, pocket_model
 from curio_ray.pocket.build import CARD_NAME, load_model
 from curio_ray.pocket.conversation import odd_recommendation
-from curio_ray.pocket.encoding import Renderer, Utterance
+from curio_ray.pocket.encoder import DialogueEncoder, Utterance, vocabulary
 from curio_ray.pocket.evaluate_changing_world import (
     changed_answer_share,
     changed_belief_distance,
@@ -26,8 +26,7 @@ from curio_ray.pocket.evaluate_world import (
     right_judgement_share,
     true_answer_share,
 )
-from curio_ray.pocket.network import vocabulary
-from curio_ray.pocket.scoring import label_distribution
+from curio_ray.pocket.network import label_distribution
 from curio_ray.pocket.world_examples import belief_dialogue, judgement_dialogue
 from curio_ray.tasks.exercise import words
 from curio_ray.tasks.exercise.rule import STRATEGIES
@@ -41,8 +40,8 @@ def users() -> Sequence[User]:
 
 
 @pytest.fixture(scope="module")
-def renderer() -> Renderer:
-    return Renderer(AutoTokenizer.from_pretrained(pocket_model("world")))
+def encoder() -> DialogueEncoder:
+    return DialogueEncoder(AutoTokenizer.from_pretrained(pocket_model("world")))
 
 
 @pytest.fixture(scope="module")
@@ -62,80 +61,80 @@ def generator() -> np.random.Generator:
 
 def test_the_simulated_user_is_true_to_its_persona(
     world: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
 ) -> None:
-    assert true_answer_share(world, renderer, users, generator) >= 0.97
+    assert true_answer_share(world, encoder, users, generator) >= 0.97
 
 
 def test_the_simulated_user_answers_odd_utterances_by_rule(
     world: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
 ) -> None:
-    assert odd_answer_share(world, renderer, users, generator) >= 0.9
+    assert odd_answer_share(world, encoder, users, generator) >= 0.9
 
 
 @pytest.mark.parametrize("hears_policy", [True, False], ids=["dialogue", "user_words"])
 @pytest.mark.parametrize("relevant", range(6))
 def test_the_belief_is_close_to_the_exact_posterior(
     world: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
     relevant: int,
     hears_policy: bool,
 ) -> None:
-    figures, _, _ = measure_belief(world, renderer, users, relevant, generator, hears_policy)
+    figures, _, _ = measure_belief(world, encoder, users, relevant, generator, hears_policy)
     assert figures.divergence < 0.1
 
 
 def test_a_recommendation_does_not_move_the_belief(
-    world: LlamaForCausalLM, renderer: Renderer
+    world: LlamaForCausalLM, encoder: DialogueEncoder
 ) -> None:
     told: list[Utterance] = [("user", words.OPENING)]
     for attribute, value in (("joints", "fine"), ("place", "outdoors"), ("pace", "calm")):
         told += [("policy", words.question(attribute)), ("user", words.answer(attribute, value))]
     persuaded = [
-        belief_dialogue(renderer, [*told, ("policy", words.recommendation(strategy))])
+        belief_dialogue(encoder, [*told, ("policy", words.recommendation(strategy))])
         for strategy in STRATEGIES
     ]
-    labels = [renderer.word(label) for label in USER_MODEL_PROMPT.labels]
+    labels = [encoder.word(label) for label in USER_MODEL_PROMPT.labels]
     beliefs = label_distribution(world, persuaded, labels)
     assert beliefs[:, STRATEGIES.index("hiking")].min() > 0.9
 
 
 def test_the_judge_is_right(
     world: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
 ) -> None:
-    assert right_judgement_share(world, renderer, users, generator) >= 0.98
+    assert right_judgement_share(world, encoder, users, generator) >= 0.98
 
 
 def test_the_policy_starts_unskilled_but_knows_what_full_answers_imply(
-    policy: LlamaForCausalLM, renderer: Renderer
+    policy: LlamaForCausalLM, encoder: DialogueEncoder
 ) -> None:
-    figures = evaluate_policy(policy, renderer, ExerciseTask(seed=0).users("held_out"), seed=0)
+    figures = evaluate_policy(policy, encoder, ExerciseTask(seed=0).users("held_out"), seed=0)
     assert 0.18 <= figures.success <= 0.3
     assert figures.relevant_questions == pytest.approx(0.25, abs=0.06)
     assert figures.success_when_told > 0.9
 
 
 def test_the_judge_approves_of_no_recommendation_of_nonsense(
-    world: LlamaForCausalLM, renderer: Renderer, generator: np.random.Generator
+    world: LlamaForCausalLM, encoder: DialogueEncoder, generator: np.random.Generator
 ) -> None:
     nonsense = [odd_recommendation(generator) for _ in range(40)]
     examples = [
-        judgement_dialogue(renderer, [("user", words.OPENING), ("policy", said)], ideal)
+        judgement_dialogue(encoder, [("user", words.OPENING), ("policy", said)], ideal)
         for ideal in STRATEGIES
         for said in nonsense
         if not words.recommended_strategies(said)
     ]
-    labels = [renderer.word(label) for label in words.REWARD_MODEL_LABELS]
+    labels = [encoder.word(label) for label in words.REWARD_MODEL_LABELS]
     verdicts = label_distribution(world, examples, labels)
     assert verdicts[:, 0].min() > 0.5
 
@@ -148,33 +147,33 @@ def changing_world() -> LlamaForCausalLM:
 @pytest.mark.parametrize("announced", [False, True])
 def test_a_changed_user_answers_as_who_it_is_now(
     changing_world: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
     announced: bool,
 ) -> None:
-    share = changed_answer_share(changing_world, renderer, users, generator, announced)
+    share = changed_answer_share(changing_world, encoder, users, generator, announced)
     assert share >= 0.99
 
 
 def test_of_contradicting_answers_the_latest_counts(
-    changing_world: LlamaForCausalLM, renderer: Renderer, generator: np.random.Generator
+    changing_world: LlamaForCausalLM, encoder: DialogueEncoder, generator: np.random.Generator
 ) -> None:
     everybody = ExerciseTask(seed=0).users("held_out")
-    assert changed_belief_distance(changing_world, renderer, everybody, generator) <= 0.03
+    assert changed_belief_distance(changing_world, encoder, everybody, generator) <= 0.03
 
 
 def test_the_model_of_changing_users_is_as_true_to_those_who_do_not_change(
     changing_world: LlamaForCausalLM,
-    renderer: Renderer,
+    encoder: DialogueEncoder,
     users: Sequence[User],
     generator: np.random.Generator,
 ) -> None:
-    assert true_answer_share(changing_world, renderer, users, generator) >= 0.97
-    assert stated_answer_share(changing_world, renderer, users, generator) >= 0.97
-    assert right_judgement_share(changing_world, renderer, users, generator) >= 0.98
+    assert true_answer_share(changing_world, encoder, users, generator) >= 0.97
+    assert stated_answer_share(changing_world, encoder, users, generator) >= 0.97
+    assert right_judgement_share(changing_world, encoder, users, generator) >= 0.98
     for hears_policy in (True, False):
-        figures, _, _ = measure_belief(changing_world, renderer, users, 4, generator, hears_policy)
+        figures, _, _ = measure_belief(changing_world, encoder, users, 4, generator, hears_policy)
         assert figures.divergence < 0.1
 
 

@@ -9,8 +9,7 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from curio_ray.pocket.conversation import odd_utterance
-from curio_ray.pocket.encoding import Renderer
-from curio_ray.pocket.network import build_tokenizer
+from curio_ray.pocket.encoder import DialogueEncoder, build_tokenizer
 from curio_ray.roles.chat import ChatFormat
 from curio_ray.tasks.base import Message
 from curio_ray.tasks.exercise import words
@@ -58,19 +57,19 @@ def test_the_incremental_chat_equals_the_full_template(tokenizer: PreTrainedToke
         add_generation_prompt=True,
         return_dict=False,
     )
-    renderer = Renderer(tokenizer)
-    assert [*renderer.chat(DIALOGUE), *renderer.generation_prompt] == whole
+    encoder = DialogueEncoder(tokenizer)
+    assert [*encoder.chat(DIALOGUE), *encoder.generation_prompt] == whole
 
 
 def test_training_chats_equal_the_rollouts(tokenizer: PreTrainedTokenizerBase) -> None:
-    renderer, chat = Renderer(tokenizer), ChatFormat(tokenizer, "pocket")
+    encoder, chat = DialogueEncoder(tokenizer), ChatFormat(tokenizer, "pocket")
     sampled = [*chat.encode(DIALOGUE[2].content), tokenizer.eos_token_id]
     grown = [*chat.open(DIALOGUE[:2]), *sampled, *chat.reply_suffix(sampled, DIALOGUE[3].content)]
-    assert [*renderer.chat(DIALOGUE), *renderer.generation_prompt] == grown
+    assert [*encoder.chat(DIALOGUE), *encoder.generation_prompt] == grown
 
 
 def test_a_transcript_is_one_user_message(tokenizer: PreTrainedTokenizerBase) -> None:
-    ids = Renderer(tokenizer).reading(
+    ids = DialogueEncoder(tokenizer).reading(
         USER_MODEL_PROMPT, [("user", words.OPENING), ("policy", "your sleep ?")]
     )
     assert tokenizer.decode(ids) == (
@@ -80,6 +79,6 @@ def test_a_transcript_is_one_user_message(tokenizer: PreTrainedTokenizerBase) ->
 
 
 def test_every_label_is_one_token(tokenizer: PreTrainedTokenizerBase) -> None:
-    renderer = Renderer(tokenizer)
+    encoder = DialogueEncoder(tokenizer)
     labels = [*STRATEGIES, *words.REWARD_MODEL_LABELS]
-    assert len({renderer.word(label) for label in labels}) == len(labels)
+    assert len({encoder.word(label) for label in labels}) == len(labels)

@@ -7,8 +7,7 @@ from itertools import takewhile
 
 from shared_servers import Running
 
-from curio_ray.pocket.encoding import Renderer
-from curio_ray.pocket.network import build_tokenizer
+from curio_ray.pocket.encoder import DialogueEncoder, build_tokenizer
 from curio_ray.serving.client import ServerClient
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.tasks.base import ReadingPrompt
@@ -26,11 +25,11 @@ def test_the_verdict_finds_the_beliefs_transcript_in_the_cache(
     for name in RELEVANT:
         transcript.append(("policy", words.question(name)))
         transcript.append(("user", words.answer(name, user.persona[name])))
-    renderer = Renderer(build_tokenizer())
+    encoder = DialogueEncoder(build_tokenizer())
 
     def request(prompt: ReadingPrompt) -> GenerateRequest:
-        labels = tuple(renderer.word(label) for label in prompt.labels)
-        return GenerateRequest(renderer.reading(prompt, transcript), label_ids=labels)
+        labels = tuple(encoder.word(label) for label in prompt.labels)
+        return GenerateRequest(encoder.reading(prompt, transcript), label_ids=labels)
 
     belief, verdict = request(task.user_model_prompt()), request(task.reward_model_prompt(user))
 

@@ -1,4 +1,4 @@
-"""The pocket world's facts: attributes, exercise strategies and the rule that joins them."""
+"""The pocket world's facts: attributes, strategies, the rule that joins them, the exact belief."""
 
 from __future__ import annotations
 
@@ -80,3 +80,26 @@ def draw_persona(generator: np.random.Generator) -> dict[str, str]:
     """All 20 attributes with fair random values, in random order."""
     names = [str(name) for name in generator.permutation(list(ATTRIBUTES))]
     return {name: ATTRIBUTES[name][generator.integers(2)] for name in names}
+
+
+def posterior(facts: Persona) -> np.ndarray:
+    """Bayesian posterior over the strategies, in the order of `STRATEGIES`: float64 [8].
+
+    The prior makes every attribute's two values equally likely and independent. A strategy needs
+    a conjunction of values, so its probability is a product: 1 for a condition known to hold,
+    0 for one known to fail, 1/2 for one not known.
+    """
+    return np.array([_probability(conditions, facts) for conditions in RULE.values()])
+
+
+def best_guesses(facts: Persona) -> np.ndarray:
+    """The indices of the most probable strategies: more than one where they tie."""
+    belief = posterior(facts)
+    return np.flatnonzero(belief >= belief.max() - 1e-9)
+
+
+def _probability(conditions: Persona, facts: Persona) -> float:
+    probability = 1.0
+    for attribute, value in conditions.items():
+        probability *= float(facts[attribute] == value) if attribute in facts else 0.5
+    return probability

@@ -8,14 +8,15 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from curio_ray.pocket.posterior import best_guesses, posterior
 from curio_ray.tasks.exercise.rule import (
     ATTRIBUTES,
     RELEVANT,
     STRATEGIES,
+    best_guesses,
     draw_persona,
     ideal_strategy,
     majority_share,
+    posterior,
 )
 
 
