@@ -25,6 +25,7 @@ VALUES = (
     "task.name=drinks.tea_or_coffee:TeaOrCoffee",
     "task.options={guests: 16, turns: 3}",
     "rewards.intrinsic={name: surprise, weight: 0.5, clip: 0.9}",
+    'learner.loss={name: custom, function: "drinks.masked_loss:masked", options: {high: 1.0}}',
     "servers.frozen.max_model_len=512",
     "training.iterations=2",
     "training.dialogues_per_iteration=8",
@@ -86,6 +87,11 @@ def test_the_metrics_hold_the_mean_of_the_users_reward(folder):
         earned = [sum(turn.rewards["intrinsic"] for turn in each.policy_turns) for each in held]
         assert line["reward/intrinsic"] == pytest.approx(np.mean(earned))
         assert line["reward/intrinsic"] > 0
+
+
+def test_the_metrics_hold_what_the_users_loss_says_of_itself(folder):
+    for line in folder.metrics()[1:]:
+        assert 0 < line["masked_share"] < 1
 
 
 def test_the_example_of_a_task_is_under_a_hundred_lines():
