@@ -32,6 +32,8 @@ from curio_ray.tasks.exercise import words
 from curio_ray.tasks.exercise.rule import RELEVANT
 from curio_ray.tasks.exercise.task import ExerciseTask
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 SHORT = (
     "training.iterations=1",

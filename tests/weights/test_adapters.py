@@ -17,6 +17,8 @@ from curio_ray.learner.policy_weights import PolicyWeights
 from curio_ray.serving.client import ServerClient
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 
+pytestmark = pytest.mark.slow
+
 PROMPT = [int(i) for i in torch.arange(70) * 7 % 50 + 5]
 LORA = LoraConfig(rank=4, alpha=8, targets=["q_proj", "v_proj", "o_proj", "up_proj", "down_proj"])
 OVERRIDES = (
