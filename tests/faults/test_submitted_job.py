@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -58,11 +60,9 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def dashboard(
-    tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
-) -> Iterator[str]:
+def dashboard(environment: dict[str, str]) -> Iterator[str]:
     """A head and a second node, each started as on a machine of its own; the head's web address."""
-    folder = tmp_path_factory.mktemp("ray")
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets need short paths
     port, page, client, *agents = free_ports(5)
     head = ["--head", f"--port={port}", f"--dashboard-port={page}", "--labels=node=head"]
     head += [f"--ray-client-server-port={client}", f"--temp-dir={folder}"]
@@ -72,7 +72,8 @@ def dashboard(
     started = []
     try:
         for options, ready in ((head, page), (node, None)):
-            with (folder / f"{len(started)}.log").open("w") as log:
+            printed = folder / f"{len(started)}.log"
+            with printed.open("w") as log:
                 started.append(
                     subprocess.Popen(
                         ray_command("start", *options, "--block"),
@@ -83,17 +84,19 @@ def dashboard(
                     )
                 )
             if ready is not None:
-                wait_for_page(f"http://127.0.0.1:{ready}/api/version")
+                wait_for_page(f"http://127.0.0.1:{ready}/api/version", started[-1], printed)
         yield f"http://127.0.0.1:{page}"
     finally:
         for process in reversed(started):
             process.send_signal(signal.SIGTERM)
             process.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_for_page(address: str) -> None:
+def wait_for_page(address: str, process: subprocess.Popen[bytes], printed: Path) -> None:
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
+        assert process.poll() is None, printed.read_text()
         try:
             urllib.request.urlopen(address, timeout=10).close()
         except OSError:
