@@ -51,8 +51,14 @@ def _lines(
 def _section_of(kind: Any, values: Mapping[str, Any]) -> type[BaseModel] | None:
     choices = section_classes(kind)
     if len(choices) > 1:
-        choices = [each for each in choices if section_name(each) == values.get("name")]
+        choices = [each for each in choices if _is_chosen(each, values)]
     return choices[0] if choices else None
+
+
+def _is_chosen(section: type[BaseModel], values: Mapping[str, Any]) -> bool:
+    """Whether these are the values of this one of several sections: by its name, or its fields."""
+    named = values.get("name", section_name(section)) == section_name(section)
+    return named and values.keys() <= section.model_fields.keys()
 
 
 def _values_of(kind: Any) -> Any:
