@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from curio_ray.commands.completion import complete_config, complete_field
 from curio_ray.config import RunConfig
 from curio_ray.errors import ConfigError
+from curio_ray.log_files import output_to_file
 from curio_ray.plan import Plan, check_plan, make_plan, read_machine
 from curio_ray.plan.check import check_models_are_here
 from curio_ray.plan.preflight import check_preflight
 from curio_ray.serving.endpoint import check_endpoints
 from curio_ray.tasks.base import Split
+from curio_ray.training.progress import ProgressDisplay
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -91,3 +97,18 @@ def shown(value: Any) -> str:
     if isinstance(value, list):
         return "  ".join(shown(item) for item in value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def passing_progress() -> Iterator[ProgressDisplay]:
+    """The display of a command that keeps no run folder; libraries are loaded inside.
+
+    What they say goes to a file that is gone when the block ends.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="curio-") as logs,
+        output_to_file(Path(logs)) as terminal,
+        ProgressDisplay(Console(file=terminal)) as progress,
+    ):
+        progress.phase("loading libraries")
+        yield progress

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,16 +20,15 @@ from curio_ray.commands.common import (
     all_changes,
     check_config,
     count_users,
+    passing_progress,
     shown,
 )
 from curio_ray.commands.completion import complete_run
 from curio_ray.config import load_config
 from curio_ray.evaluation.served_policy import serving
-from curio_ray.log_files import output_to_file
 from curio_ray.run_folder.checkpoints import policy_folder
 from curio_ray.run_folder.existing_runs import CONFIG_FILE, find_checkpoint
 from curio_ray.tasks.base import Split
-from curio_ray.training.progress import ProgressDisplay
 
 TITLES: dict[Split, str] = {"held_out": "Held-out users", "train": "Training users"}
 
@@ -50,12 +48,7 @@ def evaluate(
     changes = all_changes(overrides, address)
     config = serving(load_config(checkpoint / CONFIG_FILE, changes), policy_folder(checkpoint))
     count = count_users(check_config(config, output=None), split, users)
-    with (
-        tempfile.TemporaryDirectory(prefix="curio-evaluate-") as logs,
-        output_to_file(Path(logs)) as terminal,
-        ProgressDisplay(Console(file=terminal)) as progress,
-    ):
-        progress.phase("loading libraries")
+    with passing_progress() as progress:
         from curio_ray.evaluation.evaluate import evaluate_policy
 
         seed = config.seed if seed is None else seed

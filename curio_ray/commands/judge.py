@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,16 +19,15 @@ from curio_ray.commands.common import (
     all_changes,
     check_config,
     count_users,
+    passing_progress,
     shown,
 )
 from curio_ray.commands.completion import complete_run
 from curio_ray.config import RunConfig, load_config
 from curio_ray.errors import ConfigError
 from curio_ray.evaluation.served_policy import serving_two
-from curio_ray.log_files import output_to_file
 from curio_ray.run_folder.checkpoints import policy_folder
 from curio_ray.run_folder.existing_runs import CONFIG_FILE, find_checkpoint
-from curio_ray.training.progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from curio_ray.evaluation.judge import Judgement
@@ -65,12 +63,7 @@ def judge(
         loaded, policy_folder(checkpoints[0]), other, policy_folder(checkpoints[1])
     )
     count = count_users(check_config(config, output=None), "held_out", users)
-    with (
-        tempfile.TemporaryDirectory(prefix="curio-judge-") as logs,
-        output_to_file(Path(logs)) as terminal,
-        ProgressDisplay(Console(file=terminal)) as progress,
-    ):
-        progress.phase("loading libraries")
+    with passing_progress() as progress:
         from curio_ray.evaluation.judge import judge_policies
 
         seed = config.seed if seed is None else seed

@@ -25,6 +25,7 @@ from curio_ray.serving.connection import (
     framed,
     notice_silence,
 )
+from curio_ray.serving.outage import OutageClock
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 
 logger = logging.getLogger(__name__)
@@ -263,14 +264,12 @@ class ServerClient:
         self._deadline_s = request_deadline_s
         self._recovery_deadline_s = recovery_deadline_s
         self._links = [ReplicaLink(name, number, actor) for number, actor in enumerate(replicas)]
-        self._past_outages_s = 0.0
-        self._outage_since: float | None = None
+        self._outages = OutageClock()
 
     @property
     def outage_s(self) -> float:
         """Seconds until now during which requests waited for a lost server."""
-        since = self._outage_since
-        return self._past_outages_s + (0.0 if since is None else time.monotonic() - since)
+        return self._outages.seconds
 
     async def generate(self, request: GenerateRequest, routing_key: str) -> GenerateResult:
         """Answer one request.
@@ -311,7 +310,7 @@ class ServerClient:
         """The replica of a routing key; another one while that is lost."""
         if not self._there():
             await self._wait_for_one()
-        self._past_outages_s, self._outage_since = self.outage_s, None
+        self._outages.end()
         key, there = zlib.crc32(routing_key.encode()), self._there()
         link = self._links[key % len(self._links)]
         return there[key % len(there)] if link.lost else link
@@ -320,9 +319,7 @@ class ServerClient:
         return [link for link in self._links if not link.lost]
 
     async def _wait_for_one(self) -> None:
-        if self._outage_since is None:
-            self._outage_since = time.monotonic()
-        left = self._outage_since + self._recovery_deadline_s - time.monotonic()
+        left = self._outages.begin() + self._recovery_deadline_s - time.monotonic()
         returns = [link.returning for link in self._links if link.returning is not None]
         await asyncio.wait(returns, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
         if not self._there():

@@ -22,6 +22,7 @@ from curio_ray.serving.openai_api import (
     completion_result,
     error_detail,
 )
+from curio_ray.serving.outage import OutageClock
 from curio_ray.serving.requests import ChatRequest, ChatResult, GenerateRequest, GenerateResult
 
 if TYPE_CHECKING:
@@ -72,14 +73,12 @@ class EndpointClient:
         self._in_flight = max_in_flight
         self._slots = asyncio.Semaphore(max_in_flight)
         self._session: aiohttp.ClientSession | None = None
-        self._past_outages_s = 0.0
-        self._outage_since: float | None = None
+        self._outages = OutageClock()
 
     @property
     def outage_s(self) -> float:
         """Seconds until now during which the endpoint answered nobody."""
-        since = self._outage_since
-        return self._past_outages_s + (0.0 if since is None else time.monotonic() - since)
+        return self._outages.seconds
 
     async def generate(self, request: GenerateRequest, routing_key: str) -> GenerateResult:
         """Answer one request in token ids.
@@ -134,9 +133,8 @@ class EndpointClient:
                 try:
                     return await self._try(path, fields)
                 except _BusyError as problem:
-                    now = time.monotonic()
-                    self._outage_since = self._outage_since or now
-                    left = min(began, self._outage_since) + self._config.retry_for_s - now
+                    since = min(began, self._outages.begin())
+                    left = since + self._config.retry_for_s - time.monotonic()
                     if left <= 0:
                         raise self._given_up(problem) from problem
                     wait = min(self._pause(problem, pause), left)
@@ -148,7 +146,7 @@ class EndpointClient:
         deadline_s = self._config.request_deadline_s
         status, answer, retry_after_s = await self._send("POST", path, fields, deadline_s)
         self._raise_if_busy(status, answer, retry_after_s)
-        self._past_outages_s, self._outage_since = self.outage_s, None
+        self._outages.end()
         return self._accepted(status, answer, path)
 
     async def _send(
