@@ -2,11 +2,16 @@
 
 Ray puts `ray_` before each name and `_total` behind a counter's, and adds the node and the process
 as labels. Where nobody scrapes them they cost a microsecond each.
+
+Ray forgets a gauge that was not set for two of its report intervals (20 s), so each process says
+its gauges again while nothing changes: an iteration may take minutes.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +23,7 @@ Kind = Literal["gauge", "counter", "histogram"]
 Role = Literal["driver", "runner", "server"]
 
 LABELS = ("run", "role")
+REPEAT_GAUGES_S = 5.0
 SECONDS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0]
 
 
@@ -78,10 +84,29 @@ class Exporter:
         self._metrics = {
             name: _make(name, each, common) for name, each in EXPORTED.items() if each.role == role
         }
+        self._gauges: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._closed = threading.Event()
+        threading.Thread(
+            target=_repeat_gauges,
+            args=(weakref.ref(self), self._closed),
+            name="curio-gauges",
+            daemon=True,
+        ).start()
+        weakref.finalize(self, self._closed.set)
 
     def set(self, name: str, value: float, **labels: str) -> None:
         """The present value of a gauge."""
+        self._gauges[name, tuple(labels.items())] = value
         self._metrics[name].set(value, tags=labels)
+
+    def repeat(self) -> None:
+        """Say every gauge again."""
+        for (name, labels), value in list(self._gauges.items()):
+            self._metrics[name].set(value, tags=dict(labels))
+
+    def close(self) -> None:
+        """Repeat no gauge any more; Ray forgets them."""
+        self._closed.set()
 
     def count(self, name: str) -> None:
         """One more for a counter."""
@@ -90,6 +115,15 @@ class Exporter:
     def observe(self, name: str, value: float) -> None:
         """One more value for a histogram."""
         self._metrics[name].observe(value)
+
+
+def _repeat_gauges(exporter: weakref.ReferenceType[Exporter], closed: threading.Event) -> None:
+    while not closed.wait(REPEAT_GAUGES_S):
+        found = exporter()
+        if found is None:
+            return
+        found.repeat()
+        del found
 
 
 def exported_names(name: str) -> list[str]:
@@ -139,7 +173,8 @@ class PrometheusTracker:
                     self._exporter.set(gauge, value, **{label: name.removeprefix(start)})
 
     def close(self, complete: bool) -> None:
-        """Ray forgets the metrics of a process that has ended."""
+        """Let Ray forget the run's gauges."""
+        self._exporter.close()
 
 
 class DialogueGauges:

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[2]
 NAMES = {each for name in EXPORTED for each in exported_names(name)}
 SCRAPE_DEADLINE_S = 120
+RAY_FORGETS_GAUGES_AFTER_S = 20
 JOB = {"job_submission_id": "raysubmit_tracked"}
 # A sample is NAME{LABELS} VALUE.
 SAMPLE = re.compile(r"^(ray_curio_\w+)\{(.*)\} (\S+)$", re.MULTILINE)
@@ -157,6 +158,11 @@ def test_the_parts_of_an_iteration_add_up_to_it(tracked):
     metrics = tracked.iteration.metrics
     seconds = 8 / metrics["dialogues_per_second"]
     assert sum(metrics[name] for name in ITERATION_PARTS) == pytest.approx(seconds)
+
+
+def test_gauges_outlast_ray_s_memory_of_them_while_nothing_changes(tracked):
+    time.sleep(RAY_FORGETS_GAUGES_AFTER_S + 5)
+    assert {each.name for each in scrape()} == NAMES
 
 
 def test_the_address_of_the_dashboard_is_that_of_a_page(tracked):
