@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from curio_ray.config.base import Section
 from curio_ray.config.cluster import ClusterConfig
 from curio_ray.config.evaluation import EvaluationConfig
+from curio_ray.config.gpu_shares import share_problem
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.config.rewards import CreditConfig, RewardsConfig
 from curio_ray.config.servers import (
@@ -223,15 +224,7 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _parts_of_a_gpu_or_whole_ones(self) -> RunConfig:
-        asked = {
-            f"servers.{name}.gpus": server.gpus * server.tensor_parallel
-            for name, server in self.own_servers.items()
-        } | {"learner.gpus_per_rank": self.learner.gpus_per_rank}
-        for field, gpus in asked.items():
-            if gpus > 1 and gpus != int(gpus):
-                raise ValueError(
-                    f"{field}: one process would get {gpus:g} GPUs; write a part of one GPU, or "
-                    "whole GPUs"
-                )
+    def _every_process_has_a_gpu_that_it_can_use(self) -> RunConfig:
+        if problem := share_problem(self.own_servers, self.learner):
+            raise ValueError(problem)
         return self

@@ -48,6 +48,17 @@ class ServedWeight:
         return weight.to(dtype).contiguous()
 
 
+@dataclass(frozen=True, slots=True)
+class TensorStream:
+    """Named tensors, to be read once; the size of the largest is known before the first."""
+
+    tensors: Iterator[tuple[str, torch.Tensor]]
+    largest_bytes: int
+
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+        return self.tensors
+
+
 class PolicyWeights:
     """Every weight of a language model once, under its Hugging Face name.
 
@@ -60,12 +71,22 @@ class PolicyWeights:
         self._zero_stage = zero_stage
         self._groups = list(_groups(language_model))
 
-    def named_tensors(self, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
+    def named_tensors(self, dtype: torch.dtype) -> TensorStream:
         """All of them, contiguous and in `dtype`.
 
         Under ZeRO-3 a group of layers is gathered at a time, which is a collective, and a tensor
         must not be used after the next one was asked for.
         """
+        sizes = [element_count(weight.parameter) for group in self._groups for weight in group]
+        return TensorStream(self._named_tensors(dtype), max(sizes) * dtype.itemsize)
+
+    def named_adapters(self, dtype: torch.dtype) -> TensorStream:
+        """The adapters alone, under the names of peft's files; B is multiplied by alpha / rank."""
+        layers = adapter_layers(self._language_model).values()
+        sizes = [element_count(matrix) for layer in layers for matrix in product(layer)]
+        return TensorStream(self._named_adapters(dtype), max(sizes, default=0) * dtype.itemsize)
+
+    def _named_tensors(self, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
         import deepspeed
 
         for group in self._groups:
@@ -74,8 +95,7 @@ class PolicyWeights:
                 for weight in group:
                     yield weight.name, weight.value(dtype)
 
-    def named_adapters(self, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
-        """The adapters alone, under the names of peft's files; B is multiplied by alpha / rank."""
+    def _named_adapters(self, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
         import deepspeed
 
         for name, layer in adapter_layers(self._language_model).items():

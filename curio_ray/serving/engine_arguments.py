@@ -12,6 +12,11 @@ from curio_ray.serving.requests import MAX_LABELS
 from curio_ray.weights.sync import WeightReceiver
 
 CPU_BATCH_TOKENS = 4096
+GPU_BATCH_TOKENS = 8192
+
+MEMORY_SHARE = 0.9
+"""Of the part of a GPU that a server asks for. The KV cache has a size of its own, so that vLLM
+only refuses to start where less than this is free; the rest is for what others keep there."""
 
 
 def set_process_environment(config: ServerConfig, receiver: WeightReceiver | None = None) -> None:
@@ -64,6 +69,9 @@ def engine_arguments(
         # generator cannot do: the engine would die.
         arguments["enable_chunked_prefill"] = False
         arguments["max_num_batched_tokens"] = max(config.max_model_len, CPU_BATCH_TOKENS)
+    else:
+        arguments["gpu_memory_utilization"] = MEMORY_SHARE * config.gpus
+        arguments["max_num_batched_tokens"] = max(config.max_sequences, GPU_BATCH_TOKENS)
     if receiver is not None:
         arguments |= receiver.engine_arguments
     return arguments

@@ -1,18 +1,22 @@
-"""vLLM's plugin entry point: makes the shared-memory backend known in every vLLM process."""
+"""vLLM's plugin entry point: makes this package's engines known in every vLLM process."""
 
 from __future__ import annotations
 
 import contextlib
 
-from curio_ray.weights.shared_memory import VLLM_NAME
+from curio_ray.weights import gpu, shared_memory
+
+ENGINES = {
+    shared_memory.VLLM_NAME: ("curio_ray.weights.shared_memory_engine", "SharedMemoryEngine"),
+    gpu.VLLM_NCCL: ("curio_ray.weights.nccl_engine", "RejoiningNcclEngine"),
+}
 
 
 def register() -> None:
-    """Register the engine; vLLM may call this several times in a process."""
+    """Register the engines; vLLM may call this several times in a process."""
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
-    # A name that it has already is refused.
-    with contextlib.suppress(ValueError):
-        WeightTransferEngineFactory.register_engine(
-            VLLM_NAME, "curio_ray.weights.shared_memory_engine", "SharedMemoryEngine"
-        )
+    for name, (module, class_name) in ENGINES.items():
+        # A name that it has already is refused.
+        with contextlib.suppress(ValueError):
+            WeightTransferEngineFactory.register_engine(name, module, class_name)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from curio_ray.config.run import RunConfig
 from curio_ray.weights.sync import (
     Call,
-    NamedTensors,
     OnLoss,
     Replicas,
     WeightReceiver,
+    WeightStream,
     WeightSync,
     transfer_by,
 )
@@ -78,19 +78,19 @@ class SharedMemorySender:
 
             self._writer = BucketWriter()
 
-    def send(self, named_tensors: NamedTensors, version: int) -> list[Any]:
+    def send(self, weights: WeightStream, version: int) -> list[Any]:
         """Store one version; returns references to its `WeightBucket`s.
 
         The store keeps each until the last holder of the reference has dropped it, or this rank
         has ended.
         """
         if self._writer is None:
-            for _ in named_tensors:
+            for _ in weights:
                 pass
             return []
         import ray
 
-        return [ray.put(bucket) for bucket in self._writer.write(named_tensors)]
+        return [ray.put(bucket) for bucket in self._writer.write(weights)]
 
     def close(self) -> None:
         """Nothing is held between two versions."""

@@ -8,7 +8,7 @@ the class's file imports nothing heavy at its top.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from curio_ray.config.run import RunConfig
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     import torch
 
 NamedTensors = Iterable[tuple[str, "torch.Tensor"]]
+
+
+class WeightStream(Protocol):
+    """Tensors under Hugging Face names, to be read once and in order.
+
+    A tensor is valid until the next one is asked for.
+    """
+
+    @property
+    def largest_bytes(self) -> int:
+        """Size of the largest tensor, known before the first is read."""
+
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every rank reads its own, since gathering a tensor can be collective."""
+
 
 Replicas = Mapping[str, Any]
 """Actor handles of a server's replicas, by the names that messages give them."""
@@ -44,11 +59,8 @@ class WeightSender(Protocol):
 
     adapters_alone: bool
 
-    def send(self, named_tensors: NamedTensors, version: int) -> list[Any]:
-        """Consume the stream; returns what is left for the replicas to fetch (nothing off rank 0).
-
-        A tensor is valid until the next one is asked for.
-        """
+    def send(self, weights: WeightStream, version: int) -> list[Any]:
+        """Consume the stream; returns what is left for the replicas to fetch, by rank 0 alone."""
 
     def close(self) -> None:
         """Release files and connections."""

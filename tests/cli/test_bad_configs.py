@@ -65,8 +65,8 @@ BAD = {
         "servers.frozen.max_model_len: pocket:world reads at most ",
     ),
     "GPUs that are not there": (
-        "servers.frozen.gpus=64",
-        "servers.frozen.gpus: 1 x 64 GPUs are asked for and this machine has ",
+        "servers.frozen.gpus=1",
+        "servers.frozen.gpus: 1 x 1 GPUs are asked for and this machine has ",
     ),
     "more logical CPUs than Ray would have": (
         "rollout.runners=500",

@@ -53,10 +53,10 @@ def test_ranks_beside_a_server_have_its_replicas_places():
 
 def test_a_shared_place_asks_for_what_its_actors_ask_for():
     (group,) = make_layout(
-        on_gpus("learner.gpus_per_rank=0.25", "learner.ranks=2", "learner.placement.beside=policy")
+        on_gpus("learner.gpus_per_rank=0.25", "learner.placement.beside=policy")
     ).groups
     shared = group.bundles[0]
-    assert (shared.actor, shared.gpus) == ("server policy + 2 x learner rank", 1.0)
+    assert (shared.actor, shared.gpus) == ("server policy + 1 x learner rank", 0.75)
 
 
 def test_parts_of_a_gpu_beyond_a_whole_one_are_refused():
@@ -64,9 +64,30 @@ def test_parts_of_a_gpu_beyond_a_whole_one_are_refused():
         on_gpus("learner.gpus_per_rank=0.6", "learner.placement.beside=policy")
 
 
-def test_a_whole_gpu_and_a_part_are_refused():
-    with pytest.raises(ConfigError, match=r"servers\.policy\.gpus: .* 1\.5 GPUs"):
-        on_gpus("servers.policy.tensor_parallel=3")
+@pytest.mark.parametrize("processes", [2, 3])
+def test_parts_of_gpus_for_an_engine_over_several_processes_are_refused(processes):
+    with pytest.raises(ConfigError, match=r"servers\.policy\.gpus: .* write 1, or tensor_parallel"):
+        on_gpus(f"servers.policy.tensor_parallel={processes}")
+
+
+@pytest.mark.parametrize("field", ["servers.policy.gpus", "learner.gpus_per_rank"])
+def test_more_gpus_than_a_process_computes_on_are_refused(field):
+    with pytest.raises(ConfigError, match=rf"{field}: .* computes on one GPU, not 2; write 1"):
+        pocket(f"{field}=2")
+
+
+def test_ranks_that_would_share_a_gpu_are_refused():
+    with pytest.raises(ConfigError, match=r"learner\.gpus_per_rank: .* which NCCL refuses"):
+        pocket("learner.gpus_per_rank=0.5", "learner.ranks=2")
+
+
+@pytest.mark.parametrize(("part", "replicas"), [(0.2, 2), (0.3, 1)])
+def test_ranks_beside_replicas_that_would_share_a_gpu_are_refused(part, replicas):
+    with pytest.raises(ConfigError, match=r"learner\.ranks: .* which NCCL refuses"):
+        pocket(
+            "servers.policy.gpus=0.2", f"servers.policy.replicas={replicas}", "learner.ranks=2",
+            f"learner.gpus_per_rank={part}", "learner.placement.beside=policy",
+        )  # fmt: skip
 
 
 def test_ranks_beside_a_server_name_no_place_of_their_own():

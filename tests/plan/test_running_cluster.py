@@ -33,7 +33,10 @@ def test_a_run_that_fits_misses_nothing(address):
 
 
 def test_what_does_not_fit_is_named(address):
-    config = load_config(POCKET, [f"cluster.address={address}", "servers.frozen.gpus=2"])
+    config = load_config(
+        POCKET,
+        [f"cluster.address={address}", "servers.frozen.gpus=1", "servers.frozen.tensor_parallel=2"],
+    )
     missing = find_missing(config, read_cluster(address))
     assert [(each.actor, each.count) for each in missing] == [("server frozen", 1)]
 
