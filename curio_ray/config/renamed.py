@@ -9,8 +9,10 @@ FIELDS: dict[str, str] = {"learner.ratio_cap": "learner.loss.importance_ratio_ca
 """New paths of fields by their old ones. A `*` is any name, such as a server's; it stands as often
 in the new path."""
 
-VALUES: dict[tuple[str, str], str] = {
+VALUES: dict[tuple[str, str | bool], str] = {
     ("credit.estimator", "group"): "rloo",
+    ("credit.normalise", True): "mean_std",
+    ("credit.normalise", False): "none",
     ("task.name", "curio_ray.tasks.exercise:ExerciseTask"): "exercise",
     ("task.name", "curio_ray.tasks.education:EducationTask"): "education",
 }
@@ -22,10 +24,11 @@ def renamed_problems(values: Mapping[str, Any]) -> Iterator[str]:
     for old, new in FIELDS.items():
         for path, names, _ in _found(values, old.split(".")):
             yield f"{path}: is called {_filled(new, names)}; write that"
-    for (field, old), new in VALUES.items():
+    for (field, former), new in VALUES.items():
         for path, _, value in _found(values, field.split(".")):
-            if value == old:
-                yield f"{path}: {old} is called {new}; write that"
+            if type(value) is type(former) and value == former:
+                name = str(former).lower() if isinstance(former, bool) else former
+                yield f"{path}: {name} is called {new}; write that"
 
 
 def _found(

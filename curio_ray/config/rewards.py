@@ -44,6 +44,18 @@ class IntrinsicRewardConfig(Section):
             return {**values, "name": str(values["function"]).rpartition(":")[2]}
         return values
 
+    @field_validator("final_potential")
+    @classmethod
+    def _bounded_differences_do_not_telescope(
+        cls, final_potential: str, info: ValidationInfo
+    ) -> str:
+        if final_potential == "zero" and info.data.get("clip") is not None:
+            raise ValueError(
+                "rewards cut off by clip no longer add up to the change of a potential, which zero "
+                "is for; write kept, or clip: null"
+            )
+        return final_potential
+
     @field_validator("attribution")
     @classmethod
     def _replies_do_not_telescope(cls, attribution: str, info: ValidationInfo) -> str:
@@ -111,5 +123,13 @@ class CreditConfig(Section):
     """Per turn: 1 trusts the returns, 0 the values."""
     group_size: Positive = 1
     """Dialogues per user in an iteration."""
-    normalise: bool = True
-    """Whether advantages are scaled to unit deviation over the batch."""
+    normalise: Literal["none", "mean", "mean_std"] = "mean_std"
+    """What is done to the advantages of a batch. none: nothing. mean: their mean is taken off.
+    mean_std: they are divided by their deviation as well."""
+    deviation_memory: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """The share that the running deviation keeps of itself in an iteration. Advantages are divided
+    by no less than it, so that a batch with less to tell than usual is not scaled up; 0 looks at
+    each batch alone."""
+    min_deviation: Annotated[float, Field(ge=0)] = 1e-3
+    """Returns that differ by less, in units of the weighted rewards, tell nothing apart: such a
+    batch, or with rloo such a group, teaches nothing."""

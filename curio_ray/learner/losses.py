@@ -23,6 +23,9 @@ from curio_ray.plugins import load_function
 
 KL_RATIO_CAP = 2.0
 """Largest importance ratio of a token in the KL divergence."""
+LARGEST_LOG_RATIO = 20.0
+"""Nats by which a token's log-probs may differ; beyond them one token would outweigh any batch, or
+its ratio not be a finite number at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,14 @@ class PolicyLoss:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
 
 
+def log_ratios(log_probs: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """log_probs - others, both [A], within ±LARGEST_LOG_RATIO, with its gradient there."""
+    return (log_probs - others).clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
+
+
 def importance_ratios(log_probs: torch.Tensor, behaviour_log_probs: torch.Tensor) -> torch.Tensor:
     """π(token) / μ(token) for the learner's π and the μ that sampled, float32[A], no gradient."""
-    return (log_probs.detach() - behaviour_log_probs).exp()
+    return log_ratios(log_probs.detach(), behaviour_log_probs).exp()
 
 
 def reinforce(
@@ -72,7 +80,7 @@ def ppo(
     1912.09729): one token sampled by chance under another policy cannot dominate.
     `log_probs` are [A].
     """
-    ratios = (log_probs - pack.behaviour_log_probs).exp()
+    ratios = log_ratios(log_probs, pack.behaviour_log_probs).exp()
     objective, clipped = _clipped(ratios, pack.advantages, clip_low, clip_high)
     metrics: dict[str, Metric] = {"clipped_share": Mean.of(clipped)}
     if dual_clip is not None:
@@ -103,7 +111,7 @@ def gspo(
 
 def turn_ratios(pack: PackedTensors, log_probs: torch.Tensor) -> torch.Tensor:
     """The length-normalised importance ratio of each turn, float32[T], with its gradient."""
-    return turn_means(pack, log_probs - pack.behaviour_log_probs).exp()
+    return turn_means(pack, log_ratios(log_probs, pack.behaviour_log_probs)).exp()
 
 
 def turn_means(pack: PackedTensors, values: torch.Tensor) -> torch.Tensor:
@@ -151,7 +159,7 @@ def kl_loss(
     gradient of KL(reference ‖ π) (Tang and Munos 2025, arXiv 2506.09477). The gradient here is
     ratio · log(π / reference) · ∇ log π, whose mean over samples of μ is that of KL(π ‖ reference).
     """
-    difference = reference_log_probs - log_probs.detach()
+    difference = log_ratios(reference_log_probs, log_probs.detach())
     weights = ratios.clamp(max=KL_RATIO_CAP)
     estimate = weights * (difference.exp() - 1 - difference)
     surrogate = weights * -difference * log_probs

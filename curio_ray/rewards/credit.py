@@ -10,10 +10,6 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from curio_ray.config.rewards import CreditConfig, RewardsConfig
-from curio_ray.dialogue import Dialogue
-from curio_ray.rewards.streams import stream_weights, weighted_rewards
-
 
 def turn_level_gae(
     rewards: np.ndarray, values: np.ndarray, discount: float, gae_lambda: float
@@ -47,64 +43,45 @@ def returns_to_go(rewards: np.ndarray, discount: float) -> np.ndarray:
     return returns
 
 
+def members_of(groups: Sequence[Hashable]) -> dict[Hashable, list[int]]:
+    """The dialogues of each group, as indices into `groups`."""
+    members: dict[Hashable, list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    return members
+
+
 def rloo_advantages(
     rewards: Sequence[np.ndarray], groups: Sequence[Hashable], discount: float
 ) -> list[np.ndarray]:
-    """Return-to-go of each turn less the mean return of the group's other dialogues.
+    """Return-to-go of each turn less the mean of the group's other dialogues from that turn on.
 
-    REINFORCE leave-one-out (Kool et al. 2019; Ahmadian et al. 2024, arXiv 2402.14740).
-    The baseline is one number per dialogue and made of other dialogues only, so it leaves the
-    policy gradient unbiased however long each dialogue is.
+    REINFORCE leave-one-out (Kool et al. 2019; Ahmadian et al. 2024, arXiv 2402.14740), turn by
+    turn. The baseline is made of other dialogues only, so it leaves the policy gradient unbiased.
 
     Raises:
         ValueError: a group has a single dialogue.
     """
-    all_returns = [returns_to_go(each, discount) for each in rewards]
-    members: dict[Hashable, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
+    returns = [returns_to_go(each, discount) for each in rewards]
+    members = members_of(groups)
     advantages: list[np.ndarray] = []
     for index, group in enumerate(groups):
-        others = [other for other in members[group] if other != index]
+        others = [returns[other] for other in members[group] if other != index]
         if not others:
             raise ValueError(f"group {group!r} has one dialogue; leave-one-out needs two or more")
-        baseline = float(np.mean([all_returns[other][0] for other in others]))
-        advantages.append(all_returns[index] - baseline)
+        advantages.append(returns[index] - _baseline(others, len(returns[index])))
     return advantages
 
 
-def normalise(advantages: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Advantages with mean 0 and standard deviation 1 over all turns of the batch.
+def _baseline(others: Sequence[np.ndarray], turns: int) -> np.ndarray:
+    """The mean return of other dialogues from each turn on, [turns].
 
-    Equal advantages stay equal: they become 0 instead of being divided by nothing.
+    It is the mean of those that got so far. Beyond the last turn of all of them it stays what it
+    was there: an end counted as a return of 0 would praise every turn of whoever talks longest.
     """
-    flat = np.concatenate(list(advantages))
-    mean, deviation = float(flat.mean()), float(flat.std())
-    scale = 1.0 / deviation if deviation > 1e-8 else 0.0
-    return [(each - mean) * scale for each in advantages]
-
-
-def batch_advantages(
-    dialogues: Sequence[Dialogue],
-    values: Sequence[np.ndarray] | None,
-    rewards: RewardsConfig,
-    credit: CreditConfig,
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Advantages and value targets, each one array [policy turns] per dialogue.
-
-    `values` holds, per dialogue, the value of the state before each policy turn; groups need none.
-    """
-    weights = stream_weights(rewards)
-    turn_rewards = [weighted_rewards(dialogue, weights) for dialogue in dialogues]
-    if credit.estimator == "rloo":
-        users = [dialogue.user.id for dialogue in dialogues]
-        advantages = rloo_advantages(turn_rewards, users, credit.discount)
-        targets = [returns_to_go(each, credit.discount) for each in turn_rewards]
-    else:
-        assert values is not None, "turn_level_gae needs values"
-        pairs = [
-            turn_level_gae(each, value.astype(np.float64), credit.discount, credit.gae_lambda)
-            for each, value in zip(turn_rewards, values, strict=True)
-        ]
-        advantages, targets = [first for first, _ in pairs], [second for _, second in pairs]
-    return (normalise(advantages) if credit.normalise else advantages), targets
+    baseline = np.zeros(turns)
+    last = max(len(each) for each in others) - 1
+    for turn in range(turns):
+        at = min(turn, last)
+        baseline[turn] = np.mean([each[at] for each in others if len(each) > at])
+    return baseline

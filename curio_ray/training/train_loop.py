@@ -15,6 +15,7 @@ from curio_ray.log_files import link_process_logs
 from curio_ray.placement.ray_session import connect_to_ray
 from curio_ray.process_memory import MemorySampler
 from curio_ray.run_folder import RunFolder, Summary
+from curio_ray.training.notices import Notices
 from curio_ray.training.progress import ProgressDisplay
 from curio_ray.training.stop import StopRequest
 from curio_ray.training.trainer import start_run
@@ -87,9 +88,10 @@ def _run(
         if stop.requested:
             algorithm.save_into(run)
             return None
+    notices = Notices()
     while algorithm.trainer.iteration < config.training.iterations:
         algorithm.train()
-        _log(algorithm, run, progress)
+        _log(algorithm, run, progress, notices)
         stopping = stop.requested
         if stopping or config.training.saves_after(algorithm.trainer.iteration):
             algorithm.save_into(run)
@@ -151,8 +153,10 @@ def _restore(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> Non
     run.rewind(algorithm.trainer.iteration)
 
 
-def _log(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> None:
+def _log(algorithm: Curio, run: RunFolder, progress: ProgressDisplay, notices: Notices) -> None:
     iteration = algorithm.last_iteration
     assert iteration is not None
     run.record(iteration.number, iteration.metrics, iteration.dialogues)
+    for line in notices.of(iteration.number, iteration.metrics):
+        progress.say(line)
     progress.iteration({"iteration": iteration.number, **iteration.metrics})

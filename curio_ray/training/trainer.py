@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from curio_ray.learner.sequences import (
     with_references,
 )
 from curio_ray.placement.reservation import Reservation, reserve
-from curio_ray.rewards.credit import batch_advantages
+from curio_ray.rewards.advantages import RunningDeviation, batch_advantages
 from curio_ray.rewards.registry import make_reward
 from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
 from curio_ray.rollout.assignment import training_options
@@ -100,6 +100,7 @@ class Trainer:
         self.servers: ServerSet = start_servers(config, reservation)
         self.learner.start()
         self.supervisor = Supervisor(config, self.servers, self.learner)
+        self.running_deviation = RunningDeviation()
         self.iteration = 0
         self.dialogues = 0
         self.first_dialogue_at: float | None = None
@@ -119,7 +120,7 @@ class Trainer:
         with clock.phase("score"):
             scored = self._score(batch.dialogues)
         with clock.phase("credit"):
-            credited = self._credit(batch.dialogues, scored)
+            credited, credit_metrics = self._credit(batch.dialogues, scored)
         with clock.phase("learn"):
             learned = self.learner.update(credited)
         with clock.phase("weights"):
@@ -137,6 +138,7 @@ class Trainer:
             **stalled,
             **staleness(batch.dialogues, supervisor.version - 1),
             **scored.agreement,
+            **credit_metrics,
             **learned,
             "retries": batch.retries,
             "replaced": len(batch.failures),
@@ -181,6 +183,7 @@ class Trainer:
             "iteration": self.iteration,
             "dialogues": self.dialogues,
             "version": self.supervisor.version,
+            "running_deviation": asdict(self.running_deviation),
             **self._batches.state(),
         }
         (folder / STATE_FILE).write_text(json.dumps(state, indent=2))
@@ -196,6 +199,7 @@ class Trainer:
             self._batches.restore(state)
             self.iteration, self.dialogues = state["iteration"], state["dialogues"]
             version = state["version"]
+            self.running_deviation = RunningDeviation(**state["running_deviation"])
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"{folder} is not a checkpoint of this run: {error}; name another one"
@@ -227,14 +231,20 @@ class Trainer:
             log_prob_differences(sequences, scores, fresh),
         )
 
-    def _credit(self, dialogues: list[Dialogue], scored: Scored) -> list[TrainingSequence]:
-        """The sequences with the advantages that their dialogues' rewards give them."""
+    def _credit(
+        self, dialogues: list[Dialogue], scored: Scored
+    ) -> tuple[list[TrainingSequence], Mapping[str, float]]:
+        """The sequences with the advantages that their rewards give them, and figures of these."""
         self._reward(dialogues)
-        advantages, targets = batch_advantages(
-            dialogues, scored.values, self.config.rewards, self.config.credit
+        credit = batch_advantages(
+            dialogues,
+            scored.values,
+            self.config.rewards,
+            self.config.credit,
+            self.running_deviation,
         )
-        each = zip(scored.sequences, advantages, targets, strict=True)
-        return [with_credit(*parts) for parts in each]
+        each = zip(scored.sequences, credit.advantages, credit.targets, strict=True)
+        return [with_credit(*parts) for parts in each], credit.metrics
 
     @property
     def _scores_first(self) -> bool:

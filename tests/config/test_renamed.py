@@ -29,3 +29,9 @@ def test_all_old_names_of_a_config_are_said_at_once():
         "  learner.ratio_cap: is called learner.loss.importance_ratio_cap; write that",
         "  credit.estimator: group is called rloo; write that",
     ]
+
+
+@pytest.mark.parametrize(("old", "new"), [("true", "mean_std"), ("false", "none")])
+def test_the_old_switch_of_normalise_is_answered_with_its_new_name(old, new):
+    with pytest.raises(ConfigError, match=f"credit.normalise: {old} is called {new}; write that"):
+        load_config("pocket", [f"credit.normalise={old}"])

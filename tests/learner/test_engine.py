@@ -30,14 +30,6 @@ def on_policy(model_folder: str, sequences: list[TrainingSequence], log_probs: C
     ]
 
 
-def far_from_the_reference(sequences: list[TrainingSequence]) -> list[TrainingSequence]:
-    """Finite inputs whose KL estimate is not, though its gradient is."""
-    return [
-        replace(s, reference_log_probs=np.where(s.action_mask, np.float32(200), 0))
-        for s in sequences
-    ]
-
-
 def overflowing(sequences: list[TrainingSequence]) -> list[TrainingSequence]:
     """Finite inputs whose loss is not."""
     huge = np.float32(3e38)
@@ -142,18 +134,16 @@ def test_policy_loss_falls_on_repeated_updates(
 
 
 @pytest.mark.parametrize("stage", [0, 2, 3])
-@pytest.mark.parametrize("spoil", [overflowing, far_from_the_reference])
 def test_a_step_that_is_not_finite_leaves_the_weights_unchanged(
     make_engine: MakeEngine,
     make_sequences: MakeSequences,
     policy_weights: Weights,
-    spoil: Callable[[list[TrainingSequence]], list[TrainingSequence]],
     stage: int,
 ) -> None:
     engine, sequences = make_engine(zero_stage=stage), make_sequences(6)
     engine.update(sequences)
     before = policy_weights(engine)
-    assert engine.update(spoil(sequences))["skipped_steps"] == 1
+    assert engine.update(overflowing(sequences))["skipped_steps"] == 1
     after = policy_weights(engine)
     assert all(np.array_equal(before[name], after[name]) for name in before)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,6 +204,29 @@ def test_the_mean_of_the_kl_estimate_is_the_kl() -> None:
 def test_the_mean_gradient_of_the_kl_estimate_is_that_of_the_kl() -> None:
     logits, estimate, exact = enumerated_kl()
     torch.testing.assert_close(gradient_at(estimate, logits), gradient_at(exact, logits))
+
+
+@pytest.mark.parametrize("reference", [200.0, -math.inf])
+def test_one_token_cannot_make_the_kl_or_its_gradient_anything_but_a_number(
+    reference: float,
+) -> None:
+    log_probs = torch.tensor([-1.0, -2.0], requires_grad=True)
+    loss = kl_loss(log_probs, torch.tensor([reference, -2.0]), torch.ones(2))
+    assert loss.isfinite()
+    assert gradient_at(loss, log_probs).abs().max() <= 20
+
+
+@pytest.mark.parametrize("loss", [ppo, gspo])
+@pytest.mark.parametrize("advantage", [2.0, -2.0])
+def test_one_token_cannot_make_a_clipped_loss_anything_but_a_number(
+    loss: Any, advantage: float
+) -> None:
+    pack = pack_of([[-200.0]], [advantage])
+    log_probs = torch.tensor([-1.0], requires_grad=True)
+    more = {"dual_clip": None} if loss is ppo else {}
+    total = loss(pack, log_probs, **BOUNDS, **more).total
+    assert total.isfinite()
+    assert gradient_at(total, log_probs).isfinite().all()
 
 
 def test_importance_ratios_have_no_gradient() -> None:

@@ -1,11 +1,13 @@
 """Small identities of the credit functions."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from paid import paid_for
 
 from curio_ray.dialogue import Dialogue, Turn, User
-from curio_ray.rewards.credit import normalise, returns_to_go, rloo_advantages, turn_level_gae
+from curio_ray.rewards.credit import returns_to_go, rloo_advantages, turn_level_gae
 from curio_ray.rewards.streams import assign_task_reward, weighted_rewards
 
 
@@ -64,11 +66,50 @@ def test_group_advantage_compares_with_the_other_dialogues_only():
     np.testing.assert_allclose(advantages[1], [0.0 - 1.5])
 
 
+def test_a_turn_is_compared_with_the_others_from_the_same_turn_on():
+    rewards = [np.array([0.5, 0.25, 0.0]), np.array([0.5, 0.25, 0.0]), np.array([0.5, 0.25, 0.0])]
+    for each in rloo_advantages(rewards, ["a"] * 3, discount=1.0):
+        np.testing.assert_array_equal(each, np.zeros(3))
+
+
+def test_whoever_talks_longest_is_not_praised_for_the_turns_that_others_did_not_have():
+    rewards = [np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([0.0, 0.0, 0.0, 1.0])]
+    for each in rloo_advantages(rewards, ["a"] * 3, discount=1.0):
+        np.testing.assert_array_equal(each, np.zeros_like(each))
+
+
+def test_a_turn_is_compared_with_those_of_the_others_that_got_so_far():
+    rewards = [np.array([0.0, 1.0, 4.0]), np.array([9.0]), np.array([2.0, 3.0])]
+    advantages = rloo_advantages(rewards, ["a"] * 3, discount=1.0)
+    np.testing.assert_allclose(advantages[0], [5.0 - 7.0, 5.0 - 3.0, 4.0 - 3.0])
+
+
+def test_the_leave_one_out_gradient_is_the_policy_gradient():
+    """By enumeration of three dialogues of a policy that may stop after its first turn."""
+    chances, rng = np.array([0.3, 0.7]), np.random.default_rng(0)
+    # action 1 goes on to a second turn, of which there are two kinds
+    outcomes = [([0], chances[0]), ([1, 0], chances[1] * 0.4), ([1, 1], chances[1] * 0.6)]
+    paid = {0: rng.normal(size=3), 1: rng.normal(size=3)}
+    scores = [[-chances[1], chances[0]], [-0.6, 0.4]]
+
+    def rewards_of(which: int) -> np.ndarray:
+        return np.array([paid[turn][which] for turn in range(len(outcomes[which][0]))])
+
+    def gradient(which: int, credit: np.ndarray) -> np.ndarray:
+        actions = outcomes[which][0]
+        return np.array([scores[t][actions[t]] * credit[t] if t < len(actions) else 0.0
+                         for t in range(2)])  # fmt: skip
+
+    exact = sum(p * gradient(i, returns_to_go(rewards_of(i), 1.0))
+                for i, (_, p) in enumerate(outcomes))  # fmt: skip
+    estimated = np.zeros(2)
+    for three in product(range(3), repeat=3):
+        chance = np.prod([outcomes[i][1] for i in three])
+        advantages = rloo_advantages([rewards_of(i) for i in three], ["a"] * 3, discount=1.0)
+        estimated += chance * gradient(three[0], advantages[0])
+    np.testing.assert_allclose(estimated, exact, atol=1e-12)
+
+
 def test_a_group_of_one_is_refused():
     with pytest.raises(ValueError, match="leave-one-out"):
         rloo_advantages([np.array([1.0])], ["a"], discount=1.0)
-
-
-def test_equal_advantages_become_zero():
-    for each in normalise([np.array([2.0, 2.0]), np.array([2.0])]):
-        np.testing.assert_array_equal(each, np.zeros_like(each))

@@ -5,7 +5,7 @@ import pytest
 
 from curio_ray.config.rewards import CreditConfig, RewardsConfig
 from curio_ray.dialogue import Dialogue, Turn, User
-from curio_ray.rewards.credit import batch_advantages
+from curio_ray.rewards.advantages import batch_advantages
 from curio_ray.rewards.penalties import length_penalties, repetition_penalties
 from curio_ray.rewards.streams import (
     assign_penalties,
@@ -84,6 +84,6 @@ def test_a_penalty_reaches_the_advantages():
     )
     dialogue = spoken("a", "b", tokens=(1, 3))
     assign_penalties(dialogue, rewards.penalties)
-    credit = CreditConfig(gae_lambda=1.0, normalise=False)
-    (advantages,), _ = batch_advantages([dialogue], [np.zeros(2)], rewards, credit)
+    credit = CreditConfig(gae_lambda=1.0, normalise="none")
+    (advantages,) = batch_advantages([dialogue], [np.zeros(2)], rewards, credit).advantages
     assert advantages.tolist() == [-2, -2]

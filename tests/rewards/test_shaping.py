@@ -10,6 +10,9 @@ from itertools import product
 import numpy as np
 import pytest
 from paid import paid
+from pydantic import ValidationError
+
+from curio_ray.config.rewards import IntrinsicRewardConfig
 
 CHAT, ASK = 0, 1
 UNSURE = np.array([0.5, 0.5])
@@ -59,3 +62,9 @@ def test_direct_rewards_change_the_optimal_policy(name):
 @pytest.mark.parametrize("name", ["diff_acc", "diff_log_acc", "diff_ent"])
 def test_differences_that_keep_the_last_belief_pay_for_knowing_the_user(name):
     assert {policy[0] for policy in optimal_policies(1.0, name, "kept")} == {ASK}
+
+
+def test_bounded_rewards_are_refused_where_the_end_has_no_potential() -> None:
+    section = {"clip": 0.5, "final_potential": "zero"}
+    with pytest.raises(ValidationError, match="write kept, or clip: null"):
+        IntrinsicRewardConfig.model_validate(section)

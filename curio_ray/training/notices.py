@@ -1,0 +1,25 @@
+"""Lines that a run says when something about its learning begins or ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class Notices:
+    """What is to be said of the iterations, each thing once while it lasts."""
+
+    def __init__(self) -> None:
+        self._without_signal = False
+
+    def of(self, iteration: int, metrics: Mapping[str, Any]) -> Iterator[str]:
+        """The lines of an iteration, from its metrics."""
+        without = metrics.get("no_signal_share") == 1
+        if without and not self._without_signal:
+            yield (
+                f"iteration {iteration}: no signal; its dialogues' returns differ by less than "
+                "credit.min_deviation, so that their advantages are 0 and rewards teach nothing"
+            )
+        if self._without_signal and not without:
+            yield f"iteration {iteration}: rewards tell dialogues apart again"
+        self._without_signal = without

@@ -1,0 +1,15 @@
+"""What a run says of its learning."""
+
+from curio_ray.training.notices import Notices
+
+
+def test_a_batch_without_signal_is_said_once_while_it_lasts_and_when_it_ends() -> None:
+    notices = Notices()
+    shares = [0.0, 1.0, 1.0, 0.5]
+    said = [
+        list(notices.of(number, {"no_signal_share": share}))
+        for number, share in enumerate(shares, start=1)
+    ]
+    assert [len(lines) for lines in said] == [0, 1, 0, 1]
+    assert "iteration 2: no signal" in said[1][0]
+    assert "credit.min_deviation" in said[1][0]
