@@ -87,7 +87,8 @@ class DialogueEncoder:
         self.text = lru_cache(CACHED_TEXTS)(self._encode)
         self._marks = lru_cache(CACHED_TEXTS)(self._find_marks)
         whole = self._template("user", add_generation_prompt=True)
-        self.generation_prompt = self.text(whole.removeprefix(self._template("user")))
+        after = whole.removeprefix(self._template("user"))
+        self.generation_prompt = self._chat_format.encode_template(after)
 
     def chat(self, messages: Sequence[Message]) -> list[int]:
         """The ids of finished messages, without a generation prompt."""
@@ -137,4 +138,5 @@ class DialogueEncoder:
 
     def _find_marks(self, role: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         before, after = self._template(role).split(_SENTINEL)
-        return self.text(before), self.text(after)
+        encode = self._chat_format.encode_template
+        return tuple(encode(before)), tuple(encode(after))

@@ -9,9 +9,10 @@ stops the run before it starts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -19,6 +20,7 @@ import jinja2
 from curio_ray.config.servers import AnyServerConfig, ServerConfig
 from curio_ray.errors import TemplateError
 from curio_ray.model_paths import locate_model
+from curio_ray.roles.content import TextEncoder
 from curio_ray.tasks.base import Message
 
 if TYPE_CHECKING:
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 # Strings that no template treats specially; they mark where contents go.
 FIRST_MARK, SECOND_MARK = "curiofirst", "curiosecond"
 
-ENCODED_TEXTS = 4096
+# Stands in for content that spells a mark while a template is rendered.
+STAND_IN = "curiocontent{}end"
+_STAND_IN = re.compile(r"curiocontent(\d+)end")
 
 
 class ChatFormat:
@@ -40,10 +44,7 @@ class ChatFormat:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, model: str) -> None:
         self.tokenizer = tokenizer
         self.model = model
-        # Each utterance is heard by several roles, and instructions by every dialogue's.
-        self._encoded = lru_cache(maxsize=ENCODED_TEXTS)(
-            lambda text: tuple(tokenizer.encode(text, add_special_tokens=False))
-        )
+        self._encoder = TextEncoder(tokenizer, model)
         if not tokenizer.chat_template:
             raise TemplateError(f"{model}: its tokenizer has no chat template; use a chat model")
         self._has_system_role = self._accepts_system_role()
@@ -59,8 +60,17 @@ class ChatFormat:
         return cls(AutoTokenizer.from_pretrained(locate_model(model)), model)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a piece of text, without any special tokens around it."""
-        return list(self._encoded(text))
+        """Token ids of content, none of them a mark of the template, whatever the text spells."""
+        return self._encoder.content(text)
+
+    def encode_template(self, text: str) -> list[int]:
+        """Token ids of a piece of the template, whose marks are single ids."""
+        return self._encoder.template(text)
+
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """The ids of marks, which no content becomes."""
+        return self._encoder.control_ids
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """What was said: the text without special tokens and outer white space."""
@@ -68,7 +78,23 @@ class ChatFormat:
 
     def open(self, messages: Sequence[Message]) -> list[int]:
         """The prompt up to and including the mark that opens the assistant's next message."""
-        return self.encode(self._render(messages, add_generation_prompt=True))
+        contents = dict.fromkeys(each.content for each in messages)
+        apart = [
+            text for text in contents if self._encoder.spells_mark(text) or _STAND_IN.search(text)
+        ]
+        if not apart:
+            return self.encode_template(self._render(messages, add_generation_prompt=True))
+        return self._open_around(messages, apart)
+
+    def _open_around(self, messages: Sequence[Message], apart: Sequence[str]) -> list[int]:
+        """The prompt with these contents encoded apart from the template that holds them."""
+        numbers = {text: STAND_IN.format(number) for number, text in enumerate(apart)}
+        shown = [Message(each.role, numbers.get(each.content, each.content)) for each in messages]
+        parts = _STAND_IN.split(self._render(shown, add_generation_prompt=True))
+        ids = self.encode_template(parts[0])
+        for number, text in zip(parts[1::2], parts[2::2], strict=True):
+            ids += [*self.encode(apart[int(number)]), *self.encode_template(text)]
+        return ids
 
     def reply_suffix(self, sampled_ids: Sequence[int], text: str) -> list[int]:
         """What follows the assistant's sampled ids: its end, the user's text, the next opening.
@@ -84,7 +110,7 @@ class ChatFormat:
         """Ids before and after the content of a prompt that is one user message."""
         text = self._render([Message("user", FIRST_MARK)], add_generation_prompt=True)
         before, _, after = text.partition(FIRST_MARK)
-        return self.encode(before), self.encode(after)
+        return self.encode_template(before), self.encode_template(after)
 
     def verify(self, messages: Sequence[Message], exchanges: Sequence[tuple[str, str]]) -> None:
         """Compare the incremental context with the full template on a sample dialogue.
@@ -102,7 +128,7 @@ class ChatFormat:
             sampled = [*self.encode(said), self._between[0]]
             incremental += [*sampled, *self.reply_suffix(sampled, answer)]
             chat += [Message("assistant", said), Message("user", answer)]
-        full = self.encode(self._render(chat, add_generation_prompt=True))
+        full = self.open(chat)
         if incremental != full:
             raise TemplateError(self._first_difference(incremental, full))
 
@@ -152,7 +178,7 @@ class ChatFormat:
         between, second, opening = rest.partition(SECOND_MARK)
         if not (first and second and between and opening):
             raise TemplateError(f"{self.model}: its chat template does not keep message contents")
-        return self.encode(between), self.encode(opening)
+        return self.encode_template(between), self.encode_template(opening)
 
     def _stop_tokens(self) -> tuple[int, ...]:
         stops = [self._between[0]]

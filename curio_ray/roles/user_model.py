@@ -104,10 +104,17 @@ class PolicyContextReader:
         self._empty_reply: list[int] = []
 
     def add(self, turn: Turn) -> None:
-        """Extend the context by the turn's own token ids."""
-        self._context.extend(turn.token_ids)
-        spoke = turn.speaker == "policy"
-        self._empty_reply = self._answer.chat.reply_suffix(turn.token_ids, "") if spoke else []
+        """Extend the context by the turn's own token ids; marks within the policy's are left out.
+
+        A policy may sample the very marks that open a turn of the user.
+        """
+        chat, ids, spoke = self._answer.chat, turn.token_ids, turn.speaker == "policy"
+        if spoke:
+            end = ids[-1:] if ids[-1] in chat.stop_token_ids else []
+            said = ids[: len(ids) - len(end)]
+            ids = [*(each for each in said if each not in chat.control_ids), *end]
+        self._context.extend(ids)
+        self._empty_reply = chat.reply_suffix(ids, "") if spoke else []
 
     def ask(self) -> Coroutine[Any, Any, np.ndarray]:
         """The belief [user types] in the policy's next words."""
