@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import importlib.util
 import inspect
 import os
-import pkgutil
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from curio_ray.errors import ConfigError
+
+_OURS = str(Path(__file__).parent)
+_LIBRARIES = tuple({sysconfig.get_path(each) for each in ("stdlib", "purelib", "platlib")})
 
 
 def registered(group: str) -> dict[str, str]:
@@ -95,15 +102,87 @@ def check_takes(
 
 
 def _load(reference: str, field: str, write: str) -> Any:
-    if ":" not in reference:
+    module, separator, name = reference.partition(":")
+    if not separator:
         raise ConfigError(f"{field}: '{reference}' names no module; write {write}")
+    if problem := _misspelt(module, name):
+        raise ConfigError(f"{field}: '{reference}' {problem}; write {write}")
+    _search_the_folder_of_the_command()
+    found: Any = _import(reference, module, field, write)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ConfigError(
+                f"{field}: '{reference}' cannot be loaded: {_where(module)} has no '{part}'"
+                f"{_close(part, vars(found))}; write {write}"
+            )
+        found = getattr(found, part)
+    return found
+
+
+def _misspelt(module: str, name: str) -> str | None:
+    """What is wrong with the two parts of `module:name` as names, or None."""
+    if "/" in module or "\\" in module or module.endswith(".py"):
+        path = module.removesuffix(".py").replace("\\", "/").strip("./")
+        return (
+            f"names a file, not a module (did you mean {path.replace('/', '.')}:{name or 'NAME'}?)"
+        )
+    if module.startswith("."):
+        return "begins with a dot, and there is no package that it could be relative to"
+    if not all(part.isidentifier() for part in module.split(".")):
+        return "names no module that can be imported: one is of letters, digits and '_'"
+    if not all(part.isidentifier() for part in name.split(".")):
+        return "names nothing in the module" if name else "ends with its colon"
+    return None
+
+
+def _search_the_folder_of_the_command() -> None:
     # A console script's own search path begins at its own folder.
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())
+
+
+def _import(reference: str, module: str, field: str, write: str) -> Any:
+    """The module, whatever its own code raises while it is imported being said as its own error."""
+    cannot = f"{field}: '{reference}' cannot be loaded"
     try:
-        return pkgutil.resolve_name(reference)
-    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
+            raise ConfigError(
+                f"{cannot} (No module named '{error.name}'); write {write}, of a module in the "
+                "folder of the command, in an installed package, or on PYTHONPATH"
+            ) from error
         raise ConfigError(
-            f"{field}: '{reference}' cannot be loaded ({error}); write {write}, "
-            "of a module that can be imported here"
+            f"{cannot}: {_where(module)} imports '{error.name}', which is not there; install it, "
+            "or put its folder on PYTHONPATH"
         ) from error
+    # the module is the user's, and may raise anything
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"{cannot}: importing {_where(module)} fails: {cause_of(error)}; mend the module"
+        ) from error
+
+
+def cause_of(error: BaseException) -> str:
+    """An error in a user's own code: its class, what it says, and the line that it comes from."""
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    if isinstance(error, SyntaxError):
+        return said
+    frames = traceback.extract_tb(error.__traceback__)
+    foreign = [each for each in frames if not each.filename.startswith((_OURS, "<"))]
+    own = [each for each in foreign if not each.filename.startswith(_LIBRARIES)] or foreign
+    return f"{said} ({own[-1].filename}, line {own[-1].lineno})" if own else said
+
+
+def _where(module: str) -> str:
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        found = None
+    file = found.origin if found is not None else None
+    return f"{module} ({file})" if file else module
+
+
+def _close(name: str, names: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -7,18 +7,19 @@ varied.json          the field that the runs vary, where there is one
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from curio_ray.config import RunConfig, dump_config, load_config, with_value
 from curio_ray.config.loading import flat_values
 from curio_ray.config.rewards import IntrinsicRewardConfig
+from curio_ray.config.yaml_text import parse_yaml, without_empty
 from curio_ray.errors import CheckpointError, ConfigError
 from curio_ray.placement.layout import DRIVER_CPUS, bundles
 from curio_ray.plan import Plan
@@ -34,6 +35,7 @@ VARIED_FILE = "varied.json"
 RUNS_FOLDER = "runs"
 LOGS_FOLDER = "logs"
 BASELINE = "mtrlhf"
+_LONGEST_IN_A_NAME = 40
 _SET_BY_THE_COMPARISON = ("rewards.intrinsic.name", "rewards.intrinsic.function", "seed", "output")
 
 
@@ -98,10 +100,7 @@ def parse_varied(text: str) -> VariedField:
         ConfigError: it is written otherwise, or the comparison itself sets the field.
     """
     path, separator, values = text.partition("=")
-    try:
-        parsed = yaml.safe_load(f"[{values}]")
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--vary {text}: the values cannot be read: {error}") from error
+    parsed = without_empty(parse_yaml(f"[{values}]", f"--vary {text}"))
     if not (path and separator and parsed):
         raise ConfigError(f"--vary {text}: write it as field.path=value,value")
     if not all(isinstance(value, str | int | float | bool) for value in parsed):
@@ -134,15 +133,29 @@ def planned_runs(
     settings: list[tuple[RunConfig, str]] = [(config, "")]
     if varied is not None:
         label = varied.path.rpartition(".")[2]
-        settings = [
-            (with_value(config, varied.path, value), f"-{label}-{value}") for value in varied.values
-        ]
+        folders = [f"-{_in_a_name(label)}-{_in_a_name(value)}" for value in varied.values]
+        if len(set(folders)) < len(folders):
+            raise ConfigError(
+                f"--vary {varied.path}: two values are written alike: "
+                f"{', '.join(map(repr, varied.values))}; leave one out"
+            )
+        configs = [with_value(config, varied.path, value) for value in varied.values]
+        settings = list(zip(configs, folders, strict=True))
     return [
         _planned(each, reward, seed, folder, label)
         for seed in range(seeds)
         for each, label in settings
         for reward in compared
     ]
+
+
+def _in_a_name(value: object) -> str:
+    """A value as a part of a folder's name; a digest stands for what cannot be in it."""
+    text = str(value)
+    plain = re.sub(r"[^\w.+-]+", "_", text, flags=re.ASCII)[:_LONGEST_IN_A_NAME]
+    if plain == text:
+        return text
+    return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 def one_of_each_setting(runs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -217,7 +230,7 @@ def read_finished(folder: Path) -> list[FinishedRun]:
     """
     path = read_varied_path(folder)
     files = (folder / RUNS_FOLDER).glob(f"*/{RESULT_FILE}")
-    runs = [_read(file, path) for file in files]
+    runs = [run for run in (_read(file, path) for file in files) if run is not None]
     return sorted(runs, key=lambda run: (_place(run.reward), _ordered(run.value), run.seed))
 
 
@@ -251,10 +264,13 @@ def _planned(
     return config.model_copy(update={"rewards": rewards, "seed": seed, "output": output})
 
 
-def _read(file: Path, varied_path: str | None) -> FinishedRun:
+def _read(file: Path, varied_path: str | None) -> FinishedRun | None:
+    """The run of a result, or None where its folder is a user's copy of a run's folder."""
     try:
         result = json.loads(file.read_text())
         config = load_config(file.parent / CONFIG_FILE)
+        if config.output.name != file.parent.name:
+            return None
         lines = read_metrics(file.parent / METRICS_FILE)
         return FinishedRun(
             reward=config.rewards.intrinsic.name,
@@ -262,7 +278,9 @@ def _read(file: Path, varied_path: str | None) -> FinishedRun:
             iterations=[line for line in lines if line["iteration"] > 0],
             train=result["train"],
             held_out=result["held_out"],
-            value=None if varied_path is None else flat_values(config.model_dump())[varied_path],
+            value=None
+            if varied_path is None
+            else flat_values(config.model_dump(mode="json"))[varied_path],
         )
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(

@@ -12,7 +12,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A part of a run's config: unknown fields are errors and values do not change.
+    """A part of a run's config: no unknown fields, finite numbers, values that do not change.
 
     A section that is one of several, and has no field `name`, has a `choice` that names it.
     `elsewhere` says of fields that belong to another section what to write instead.
@@ -22,7 +22,11 @@ class Section(BaseModel):
     elsewhere: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
 

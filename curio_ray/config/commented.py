@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel
 
 from curio_ray.config.base import section_classes, section_name
 from curio_ray.config.run import RunConfig
+from curio_ray.config.yaml_text import dump_yaml
 
 _WIDTH = 100
 
@@ -72,5 +72,5 @@ def _comment(text: str, indent: str) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
+    text = dump_yaml(value, default_flow_style=True, width=float("inf"))
     return text.removesuffix("\n").removesuffix("\n...")

@@ -21,6 +21,7 @@ _KINDS = {
     "dict": "a mapping of names to values",
     "model": "a section, that is a mapping of its fields",
     "list": "a list",
+    "tuple": "a list",
 }
 _BOUNDS = {
     "greater_than_equal": ("ge", "{} or more"),

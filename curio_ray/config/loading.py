@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from curio_ray.config.explain import explain
@@ -15,7 +15,7 @@ from curio_ray.config.packaged import find_config
 from curio_ray.config.renamed import renamed_problems
 from curio_ray.config.run import RunConfig
 from curio_ray.config.servers import AnyServerConfig, ServerConfig
-from curio_ray.config.yaml_text import parse_yaml, without_empty
+from curio_ray.config.yaml_text import dump_yaml, parse_yaml, without_empty
 from curio_ray.errors import ConfigError
 from curio_ray.model_paths import absolute_name
 
@@ -44,10 +44,11 @@ def parse_config(values: dict[str, Any], source: str = "config") -> RunConfig:
     other folders.
 
     Raises:
-        ConfigError: a field is unknown, missing or wrong, or has a name of an earlier version.
+        ConfigError: a field is unknown, missing or wrong, or has a name of an earlier version; or
+            a number is infinite or NaN, in a task's own options as well.
     """
-    if renamed := list(renamed_problems(values)):
-        raise ConfigError(f"{source} cannot work:\n  " + "\n  ".join(renamed))
+    if problems := [*renamed_problems(values), *_not_finite(values)]:
+        raise ConfigError(f"{source} cannot work:\n  " + "\n  ".join(problems))
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
@@ -57,6 +58,17 @@ def parse_config(values: dict[str, Any], source: str = "config") -> RunConfig:
     options = _with_absolute_files(config.task.options)
     task = config.task.model_copy(update={"options": options})
     return config.model_copy(update={"servers": servers, "task": task})
+
+
+def _not_finite(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _not_finite(each, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _not_finite(each, path)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{path}: {value} does not work; write a finite number"
 
 
 def _with_absolute_names(server: AnyServerConfig) -> AnyServerConfig:
@@ -80,7 +92,7 @@ def with_value(config: RunConfig, path: str, value: object) -> RunConfig:
 
 def dump_config(config: RunConfig) -> str:
     """The resolved config as YAML, every default written out."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return dump_yaml(config.model_dump(mode="json"), sort_keys=False)
 
 
 def flat_values(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from curio_ray.config import RunConfig
+from curio_ray.config.text_files import read_text
+from curio_ray.config.yaml_text import parse_documents, without_empty
 from curio_ray.errors import ConfigError
 from curio_ray.placement.layout import DRIVER, Bundle, Group, make_layout
 from curio_ray.placement.nodes import Node, advise, list_bundles, unplaced_groups
@@ -45,17 +45,25 @@ def read_nodes_file(path: Path) -> list[Node]:
     Raises:
         ConfigError: the file is neither, or cannot be read.
     """
+    source = f"--nodes: {path}"
     try:
-        documents = [each for each in yaml.safe_load_all(path.read_text()) if each]
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"--nodes: {path} cannot be read ({error}); name a YAML file") from error
-    for document in documents:
-        if "available_node_types" in document:
-            return list(_autoscaler_nodes(document))
-        spec = document.get("spec", {})
-        spec = spec.get("rayClusterSpec", spec)
-        if "headGroupSpec" in spec:
-            return list(_kuberay_nodes(spec))
+        text = read_text(path, "a YAML file")
+    except ConfigError as error:
+        raise ConfigError(f"--nodes: {error}") from error
+    documents = [without_empty(each) for each in parse_documents(text, source)]
+    try:
+        for document in filter(lambda each: isinstance(each, dict), documents):
+            if "available_node_types" in document:
+                return list(_autoscaler_nodes(document))
+            spec = document.get("spec") or {}
+            spec = spec.get("rayClusterSpec", spec)
+            if "headGroupSpec" in spec:
+                return list(_kuberay_nodes(spec))
+    except (LookupError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{source} describes a Ray cluster that cannot be read ({error!r}); compare it with "
+            "the files in cluster/"
+        ) from error
     raise ConfigError(
         f"--nodes: {path} describes no Ray cluster; name a Ray autoscaler's config, or a KubeRay "
         "RayCluster or RayJob"

@@ -13,7 +13,8 @@ from curio_ray.run_folder.atomic import sync, sync_tree
 TRAINER_FOLDER = "trainer"
 POLICY_FOLDER = "policy"
 
-_NAME = re.compile(r"iteration-(\d{6,})")
+_NAME = re.compile(r"iteration-(\d{6,})(\.parquet)?")
+_UNFINISHED = re.compile(r"\.iteration-\d{6,}\.(partial|removed)")
 
 
 def iteration_name(iteration: int) -> str:
@@ -22,9 +23,15 @@ def iteration_name(iteration: int) -> str:
 
 
 def iteration_of(path: Path) -> int | None:
-    """The iteration in a name, or None where the name is not one of ours."""
-    match = _NAME.fullmatch(path.name.partition(".")[0])
-    return int(match.group(1)) if match else None
+    """The iteration in a name, or None where the name is not one of ours.
+
+    A user's copy, such as `iteration-000020.bak`, is none of ours.
+    """
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return None
+    iteration = int(match[1])
+    return iteration if path.name.startswith(iteration_name(iteration)) else None
 
 
 def policy_folder(checkpoint: Path) -> Path:
@@ -47,7 +54,11 @@ class Checkpoints:
         """Complete checkpoints, oldest first."""
         if not self.folder.is_dir():
             return []
-        found = [path for path in self.folder.iterdir() if iteration_of(path) is not None]
+        found = [
+            path
+            for path in self.folder.iterdir()
+            if path.is_dir() and not path.suffix and iteration_of(path) is not None
+        ]
         return sorted(found, key=lambda path: iteration_of(path) or 0)
 
     def latest(self) -> Path | None:
@@ -81,5 +92,6 @@ class Checkpoints:
         shutil.rmtree(hidden)
 
     def _sweep(self) -> None:
-        for leftover in self.folder.glob(".iteration-*"):
-            shutil.rmtree(leftover)
+        for path in self.folder.iterdir():
+            if _UNFINISHED.fullmatch(path.name):
+                shutil.rmtree(path)

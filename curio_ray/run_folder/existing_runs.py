@@ -10,7 +10,7 @@ from typing import TextIO
 
 from curio_ray.config import RunConfig, load_config
 from curio_ray.errors import CheckpointError, ConfigError, PreflightError
-from curio_ray.run_folder.checkpoints import Checkpoints, iteration_of
+from curio_ray.run_folder.checkpoints import Checkpoints, iteration_of, policy_folder
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.jsonl"
@@ -98,7 +98,7 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The checkpoint meant by a run's folder (its newest) or a checkpoint's own folder.
+    """The checkpoint meant by a run's folder (its newest), or by a checkpoint's or its copy's own.
 
     Raises:
         CheckpointError: there is none.
@@ -106,7 +106,7 @@ def find_checkpoint(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         raise CheckpointError(f"{path}: there is no such folder; name a run or a checkpoint")
-    if iteration_of(path) is not None:
+    if iteration_of(path) is not None or policy_folder(path).is_dir():
         return path
     latest = Checkpoints(path / CHECKPOINTS_FOLDER, keep=1).latest()
     if latest is None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from curio_ray.config.explain import explain
+from curio_ray.config.plugin_options import typed_options
 from curio_ray.config.run import TaskConfig
-from curio_ray.errors import ConfigError
-from curio_ray.plugins import check_takes, load_class, registered, unknown_name
+from curio_ray.errors import ConfigError, CurioError
+from curio_ray.plugins import cause_of, check_takes, load_class, registered, unknown_name
 from curio_ray.tasks.base import Task
 
 ENTRY_POINT_GROUP = "curio_ray.tasks"
@@ -19,15 +20,29 @@ def make_task(config: TaskConfig, seed: int) -> Task:
     A package adds a task by an entry point in the group `curio_ray.tasks`.
 
     Raises:
-        ConfigError: there is no such task, or its options are wrong.
+        ConfigError: there is no such task, or it cannot be made with its options.
     """
     task_class = _find(config.name)
+    if missing := sorted(getattr(task_class, "__abstractmethods__", ())):
+        raise ConfigError(
+            f"task.name: {task_class.__name__} lacks {', '.join(missing)}; write these methods "
+            "(docs/extend/task.md)"
+        )
     check_takes(task_class, 1, config.options, "task.options")
+    options = typed_options(task_class, config.options, "task.options")
     try:
-        return task_class(seed, **config.options)  # type: ignore[call-arg]
+        return task_class(seed, **options)  # type: ignore[call-arg]
+    except CurioError:
+        raise
     except ValidationError as error:
         lines = [explain(details, None, "task.options") for details in error.errors()]
         raise ConfigError("\n".join(lines)) from error
+    # the class is the user's, and may raise anything
+    except Exception as error:
+        raise ConfigError(
+            f"task.options: making {task_class.__name__} fails: {cause_of(error)}; mend the task "
+            "or its options"
+        ) from error
 
 
 def task_names() -> list[str]:

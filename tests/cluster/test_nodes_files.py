@@ -47,3 +47,25 @@ def test_a_replica_over_more_gpus_than_a_node_has_is_missing(replicas):
     )
     missing = find_missing(config, read_nodes_file(ROOT / "cluster" / "gcp.yaml"))
     assert [(each.actor, each.count) for each in missing] == [("server user_model", replicas)]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("# für\n".encode("latin-1"), r"nodes\.yaml: line 1: is not UTF-8"),
+        ("a: 1\n".encode("utf-16"), "is UTF-16, not UTF-8"),
+        (b"a: [1\n", "line 2: not valid YAML"),
+        (b"a: 1\na: 2\n", "line 2: not valid YAML: 'a' stands here and in line 1"),
+        (b"- a\n", "describes no Ray cluster"),
+        (b"", "describes no Ray cluster"),
+        (b"spec:\n", "describes no Ray cluster"),
+        (b"available_node_types: {a: {}}\n", r"cannot be read \(KeyError\('head_node_type'\)\)"),
+        (b"available_node_types:\n", "cannot be read"),
+        (b"spec: {headGroupSpec: {template: {}}}\n", "cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_as_nodes_is_named(data, message, tmp_path):
+    path = tmp_path / "nodes.yaml"
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match=f"--nodes: (?s:.*){message}"):
+        read_nodes_file(path)

@@ -1,16 +1,21 @@
 """Which runs a comparison has, what its folder allows, and how many fit a machine."""
 
+import shutil
+
 import pytest
 
 from curio_ray.compare.runs import (
+    VariedField,
     one_of_each_setting,
     open_comparison,
     parse_rewards,
     parse_varied,
     planned_runs,
+    read_finished,
     runs_at_once,
+    write_result,
 )
-from curio_ray.config import load_config
+from curio_ray.config import dump_config, load_config
 from curio_ray.errors import ConfigError
 from curio_ray.plan import make_plan
 from curio_ray.plan.machine import Machine
@@ -125,3 +130,61 @@ def test_memory_and_cores_bound_the_runs_at_once(memory_gib, cores, expected):
     assert 4 < plan.memory_bytes / GIB < 6
     machine = Machine(memory_gib * GIB, cores, gpus=0)
     assert runs_at_once(plan, machine) == expected
+
+
+def finish(run):
+    """Make a run's folder as a finished one leaves it."""
+    run.output.mkdir(parents=True)
+    (run.output / "config.yaml").write_text(dump_config(run))
+    (run.output / "metrics.jsonl").write_text('{"iteration": 0}\n')
+    write_result(run.output, {}, {})
+
+
+VARIED = {
+    "servers.frozen.model": ["pocket:world", "org/model", "../models/a", "a/b/c.d"],
+    "task.options.note": ["'a b'", "a/b", "a_b", "x\\y", "é", f"{'long' * 80}", "..", "'*?'"],
+    "learner.learning_rate": ["0.001", "1e-5"],
+}
+
+
+@pytest.mark.parametrize("field", VARIED)
+def test_every_varied_value_has_a_flat_folder_that_the_report_sees(field, tmp_path):
+    varied = parse_varied(f"{field}={','.join(VARIED[field])}")
+    config = load_config(POCKET)
+    runs = planned_runs(config, ["mtrlhf"], 1, tmp_path, varied)
+    open_comparison(tmp_path, config, varied)
+    for run in runs:
+        finish(run)
+    assert {run.output.parent for run in runs} == {tmp_path / "runs"}
+    assert {run.value for run in read_finished(tmp_path)} == set(varied.values)
+
+
+def test_a_plain_varied_value_stands_in_the_folders_name_as_it_is(tmp_path):
+    varied = parse_varied("learner.learning_rate=0.001,org/model")
+    value = varied.values[0]
+    runs = planned_runs(
+        load_config(POCKET), ["acc"], 1, tmp_path, VariedField(varied.path, (value,))
+    )
+    assert runs[0].output.name == "acc-learning_rate-0.001-0"
+
+
+def test_two_values_that_are_written_alike_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="two values are written alike: 1, '1'; leave"):
+        planned_runs(
+            load_config(POCKET), ["acc"], 1, tmp_path, parse_varied("task.options.note=1,'1'")
+        )
+
+
+def test_a_copy_of_a_runs_folder_is_no_run_of_its_own(tmp_path):
+    config = load_config(POCKET)
+    runs = planned_runs(config, ["mtrlhf"], 1, tmp_path)
+    open_comparison(tmp_path, config)
+    finish(runs[0])
+    shutil.copytree(runs[0].output, runs[0].output.with_name("mtrlhf-0.bak"))
+    assert len(read_finished(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("values", ["[1,2", "a: b: c", '"x', "2026-01-01", "no", "1:30"])
+def test_varied_values_that_are_no_yaml_are_refused(values):
+    with pytest.raises(ConfigError, match=r"--vary task\.options\.note=.*not valid YAML"):
+        parse_varied(f"task.options.note={values}")

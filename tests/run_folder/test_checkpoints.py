@@ -78,3 +78,60 @@ def test_a_run_without_checkpoint_says_so(tmp_path, config):
     run = RunFolder.create(tmp_path / "run", config)
     with pytest.raises(CheckpointError, match="holds no complete checkpoint"):
         find_checkpoint(run.path)
+
+
+COPIES = [
+    "iteration-000004.bak",
+    "iteration-000099.bak",
+    "iteration-000099.old.1",
+    "iteration-000099~",
+    "iteration-000099-good",
+    "iteration-000099 (copy)",
+    "iteration-000099.zip",
+    "iteration-0000099",
+    "copy-iteration-000099",
+    ".iteration-000099.swp",
+    "best",
+]
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_users_copy_is_neither_the_newest_nor_removed(name, tmp_path, config):
+    run = RunFolder.create(tmp_path / "run", config)
+    copy = run.path / "checkpoints" / name
+    copy.mkdir()
+    (copy / "weights").write_text("mine")
+    for iteration in (2, 4, 6):
+        save(run, iteration)
+    assert run.latest_checkpoint().name == "iteration-000006"
+    assert find_checkpoint(run.path).name == "iteration-000006"
+    names = {each.name for each in copy.parent.iterdir()}
+    assert names == {name, "iteration-000004", "iteration-000006"}
+    assert (copy / "weights").read_text() == "mine"
+
+
+def test_a_run_with_copies_alone_has_no_checkpoint(tmp_path, config):
+    run = RunFolder.create(tmp_path / "run", config)
+    (run.path / "checkpoints" / "iteration-000004.bak").mkdir()
+    with pytest.raises(CheckpointError, match="holds no complete checkpoint"):
+        find_checkpoint(run.path)
+
+
+def test_a_copy_that_is_named_is_meant(tmp_path):
+    copy = tmp_path / "iteration-000004.bak"
+    (copy / "trainer" / "policy").mkdir(parents=True)
+    assert find_checkpoint(copy) == copy
+
+
+def test_a_file_with_a_checkpoints_name_is_none(tmp_path, config):
+    run = RunFolder.create(tmp_path / "run", config)
+    (run.path / "checkpoints" / "iteration-000009").write_text("")
+    assert run.latest_checkpoint() is None
+
+
+def test_a_copy_of_recorded_dialogues_is_neither_read_nor_forgotten(tmp_path, config):
+    run = RunFolder.create(tmp_path / "run", config)
+    for name in ("iteration-000009.parquet", "iteration-000009.bak.parquet"):
+        (run.path / "dialogues" / name).write_text("")
+    run.rewind(4)
+    assert os.listdir(run.path / "dialogues") == ["iteration-000009.bak.parquet"]
