@@ -128,7 +128,7 @@ def sequential(config_file: Path, parts: dict[str, list[tuple[float, float]]]) -
 def whole(config_file: Path) -> float:
     """Seconds from the start of `curio train` to its first dialogue."""
     from curio_ray.run_folder.existing_runs import METRICS_FILE
-    from curio_ray.run_folder.metrics import read_metrics
+    from curio_ray.run_folder.metrics import read_lines
 
     with tempfile.TemporaryDirectory(prefix="curio-start-") as folder:
         run = Path(folder) / "run"
@@ -141,7 +141,7 @@ def whole(config_file: Path) -> float:
         ):
             command += ["--set", override]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        seconds = float(read_metrics(run / METRICS_FILE)[0]["seconds_to_first_dialogue"])
+        seconds = float(read_lines(run / METRICS_FILE)[0]["seconds_to_first_dialogue"])
         print(f"curio train: first dialogue after {seconds:.1f} s", flush=True)
         return seconds
 

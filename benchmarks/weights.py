@@ -30,7 +30,7 @@ from curio_ray.config import RunConfig, load_config
 from curio_ray.learner import group
 from curio_ray.learner.group import LearnerRank
 from curio_ray.run_folder.existing_runs import METRICS_FILE
-from curio_ray.run_folder.metrics import read_metrics
+from curio_ray.run_folder.metrics import read_lines
 from curio_ray.serving import launch
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.serving.server import ModelServer
@@ -194,7 +194,7 @@ def share_of_iteration(iterations: int) -> Ratio:
         for override in overrides:
             command += ["--set", override]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        lines = [each for each in read_metrics(run / METRICS_FILE) if each["iteration"] > 1]
+        lines = [each for each in read_lines(run / METRICS_FILE) if each["iteration"] > 1]
     shares = [
         line["time/weights"] / sum(line[f"time/{phase}"] for phase in PHASES) for line in lines
     ]

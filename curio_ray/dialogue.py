@@ -9,6 +9,12 @@ import numpy as np
 
 Speaker = Literal["policy", "user"]
 
+SILENCE = "..."
+"""What is heard where somebody said nothing."""
+
+TRUNCATED = "length"
+"""The finish reason of a turn that ended at its `max_tokens`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -67,6 +73,10 @@ class Turn:
     over the user types after this turn, or None where it was not asked for; after a turn of the
     policy it is asked for only where the gain of replies is told apart. `rewards` holds the
     reward streams credited to this turn, by name, unweighted.
+
+    `finish_reason` tells why the model ended: "stop" at its end mark, "length" at `max_tokens`,
+    None where that is not known. `empty` says that the model said nothing, or white space only;
+    `text` is then `SILENCE`.
     """
 
     speaker: Speaker
@@ -76,6 +86,13 @@ class Turn:
     weight_versions: list[int] = field(default_factory=list)
     belief: np.ndarray | None = None
     rewards: dict[str, float] = field(default_factory=dict)
+    finish_reason: str | None = None
+    empty: bool = False
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the turn was cut off at `max_tokens`."""
+        return self.finish_reason == TRUNCATED
 
     def __post_init__(self) -> None:
         expected = len(self.token_ids) if self.speaker == "policy" else 0

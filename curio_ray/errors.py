@@ -29,6 +29,10 @@ class NotServingError(ServerError):
     """A replica was lost and does not serve again yet."""
 
 
+class ContextError(ServerError):
+    """A request is longer than its server's model reads; the same request never fits."""
+
+
 class TemplateError(CurioError):
     """The incremental chat template differs from the tokenizer's full chat template."""
 

@@ -28,7 +28,7 @@ from curio_ray.rewards.intrinsic import OF_THE_PAPER
 from curio_ray.rewards.registry import make_reward, reward_names
 from curio_ray.run_folder.atomic import write_atomically
 from curio_ray.run_folder.existing_runs import CONFIG_FILE, METRICS_FILE, holds_a_run, next_free
-from curio_ray.run_folder.metrics import read_metrics
+from curio_ray.run_folder.metrics import read_lines
 
 RESULT_FILE = "result.json"
 VARIED_FILE = "varied.json"
@@ -271,7 +271,7 @@ def _read(file: Path, varied_path: str | None) -> FinishedRun | None:
         config = load_config(file.parent / CONFIG_FILE)
         if config.output.name != file.parent.name:
             return None
-        lines = read_metrics(file.parent / METRICS_FILE)
+        lines = read_lines(file.parent / METRICS_FILE)
         return FinishedRun(
             reward=config.rewards.intrinsic.name,
             seed=config.seed,

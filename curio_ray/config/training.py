@@ -29,7 +29,7 @@ class RolloutConfig(Section):
     dialogues_in_flight: Positive = 64
     """Dialogues that one runner holds at once."""
     attempts: Positive = 3
-    """Tries per dialogue before another takes its place."""
+    """Tries per dialogue before another takes its place; fewer where another try is hopeless."""
     dialogue_deadline_s: Seconds = 300
     """Seconds within which a dialogue must be over."""
     stall: StallConfig | None = None

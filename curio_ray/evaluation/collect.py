@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from curio_ray.config import RunConfig
 from curio_ray.errors import RolloutError
 from curio_ray.rollout.assignment import RolloutOptions
 from curio_ray.rollout.batches import Runners, make_assignments
+from curio_ray.rollout.failures import describe
 from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.tasks.base import Split, Task
+
+logger = logging.getLogger(__name__)
 
 
 def collect_evaluation(
@@ -21,19 +26,26 @@ def collect_evaluation(
 ) -> RolloutBatch:
     """One dialogue with each of the first `users` users of a split, by default the held-out ones.
 
-    With `judged` the task reward is the reward model's verdict also where the task has a rule.
+    Dialogues that could not be held are among the failures: they count as no success. With
+    `judged` the task reward is the reward model's verdict also where the task has a rule.
 
     Raises:
-        RolloutError: a dialogue could not be held.
+        RolloutError: none could be held.
     """
     everyone = task.users(split)[:users]
     assignments = make_assignments(split, everyone, 0, seed)
     batch = runners.collect(assignments, evaluation_options(task, config, judged))
-    if batch.failures:
+    kind = split.replace("_", "-")
+    if not batch.dialogues:
         raise RolloutError(
-            f"{len(batch.failures)} of {len(everyone)} {split.replace('_', '-')} dialogues "
-            f"could not be held: {batch.failures[0].reason}"
+            f"none of {len(everyone)} {kind} dialogues could be held: "
+            f"{describe(batch.failures, task.user_types)}"
         )
+    if batch.failures:
+        logger.warning(
+            "%d of %d %s dialogues count as no success, since they could not be held: %s",
+            len(batch.failures), len(everyone), kind, describe(batch.failures, task.user_types),
+        )  # fmt: skip
     return batch
 
 

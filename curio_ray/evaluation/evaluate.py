@@ -32,7 +32,7 @@ def evaluate_policy(
         say: told what is being waited for.
 
     Raises:
-        RolloutError: a dialogue could not be held.
+        RolloutError: no dialogue could be held.
     """
     task = make_task(config.task, config.seed)
     say("starting Ray and the servers")
@@ -47,10 +47,12 @@ def evaluate_policy(
         servers.wait_ready()
         runners.connect(servers.handles())
         say(f"holding {users} dialogues")
-        dialogues = collect_evaluation(runners, task, config, users, seed, split).dialogues
+        held = collect_evaluation(runners, task, config, users, seed, split)
         reread = None
         if second is not None:
             say("reading the dialogues again")
-            reread = second.read(dialogues, servers)
+            reread = second.read(held.dialogues, servers)
     alarms = config.evaluation.alarms
-    return dict(evaluation_metrics(dialogues, task, alarms, seed, split, reread))
+    return dict(
+        evaluation_metrics(held.dialogues, task, alarms, seed, split, reread, held.failures)
+    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curio_ray.dialogue import Dialogue
+from curio_ray.dialogue import Dialogue, User
 from curio_ray.evaluation.monitors import monitor_values
 from curio_ray.rewards.intrinsic import accuracy
 from curio_ray.tasks.base import Task
@@ -82,6 +82,22 @@ def success_by_turn(dialogues: Sequence[Dialogue]) -> list[float]:
     return [float(np.mean(won & (ends <= turn))) for turn in range(1, int(ends.max()) + 1)]
 
 
+def success_by_type(
+    dialogues: Sequence[Dialogue], lost: Sequence[User], user_types: Sequence[str]
+) -> dict[str, float]:
+    """Share of the users of each type whose dialogue succeeded; those lost had no success.
+
+    The type is the one that a user begins with. Types that nobody is of are left out.
+    """
+    types = np.array([each.type_index for each in (*(d.user for d in dialogues), *lost)])
+    won = np.array([*(each.success for each in dialogues), *(False for _ in lost)])
+    return {
+        f"success_by_type/{name.replace('/', '_')}": float(won[types == index].mean())
+        for index, name in enumerate(user_types)
+        if np.any(types == index)
+    }
+
+
 def count_questions(dialogues: Sequence[Dialogue], task: Task) -> tuple[np.ndarray, np.ndarray]:
     """How many questions of each dialogue are relevant, and how many the task can tell of."""
     verdicts = [[task.is_relevant(turn.text) for turn in each.policy_turns] for each in dialogues]
@@ -101,6 +117,23 @@ def reward_means(dialogues: Sequence[Dialogue]) -> dict[str, float]:
     }
 
 
+def turn_shares(dialogues: Sequence[Dialogue]) -> dict[str, float]:
+    """Shares of turns in which nothing was said, and of those cut off at `max_tokens`.
+
+    `empty_share` and `truncated_share` are of all turns; `NAME_turns/SPEAKER` of one speaker's.
+    """
+    turns = [turn for each in dialogues for turn in each.turns]
+    shares: dict[str, float] = {}
+    for name in ("empty", "truncated"):
+        marked = np.array([getattr(turn, name) for turn in turns], float)
+        shares[f"{name}_share"] = float(marked.mean())
+        for speaker in ("policy", "user"):
+            own = np.array([turn.speaker == speaker for turn in turns])
+            if own.any():
+                shares[f"{name}_turns/{speaker}"] = float(marked[own].mean())
+    return shares
+
+
 def dialogue_metrics(dialogues: Sequence[Dialogue], task: Task) -> dict[str, float]:
     """The figures of a batch that the log shows, each a number.
 
@@ -114,6 +147,7 @@ def dialogue_metrics(dialogues: Sequence[Dialogue], task: Task) -> dict[str, flo
         "belief_accuracy": belief_accuracy(dialogues),
         "policy_turns": len(turns) / len(dialogues),
         "utterance_tokens": float(np.mean([len(turn.token_ids) for turn in turns])),
+        **turn_shares(dialogues),
         **reward_means(dialogues),
         **{f"success_by_turn/{t}": v for t, v in enumerate(success_by_turn(dialogues), start=1)},
         **{f"belief_by_turn/{t}": v for t, v in enumerate(belief_by_turn(dialogues))},

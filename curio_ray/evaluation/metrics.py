@@ -22,9 +22,12 @@ from curio_ray.evaluation.measures import (
     final_belief,
     success_after_change,
     success_by_turn,
+    success_by_type,
     success_rate,
+    turn_shares,
 )
 from curio_ray.evaluation.monitors import check_monitors, monitor_values
+from curio_ray.rollout.failures import Failure, failure_metrics
 from curio_ray.tasks.base import Split, Task
 
 
@@ -35,10 +38,13 @@ def evaluation_metrics(
     seed: int,
     split: Split = "held_out",
     reread: Sequence[Dialogue] | None = None,
+    failures: Sequence[Failure] = (),
 ) -> dict[str, int | float | list[float]]:
     """What dialogues with a split's users show, under its name. See docs/use/evaluation.md.
 
-    What the task cannot tell, or what is undefined for these dialogues, is left out.
+    A dialogue that could not be held is no success. All figures but those of success are of the
+    dialogues that were held. What the task cannot tell, or what is undefined for these dialogues,
+    is left out.
 
     Args:
         dialogues: at least one.
@@ -47,14 +53,18 @@ def evaluation_metrics(
         seed: of the bootstrap intervals.
         split: the prefix of the figures' names.
         reread: the same dialogues with the beliefs of a second user model.
+        failures: those that could not be held, of other users.
     """
+    users = len(dialogues) + len(failures)
+    held = len(dialogues) / users
     metrics: dict[str, int | float | list[float]] = {
-        "users": len(dialogues),
-        "success": success_rate(dialogues),
-        "success_interval": list(
-            wilson_interval(sum(each.success for each in dialogues), len(dialogues))
-        ),
-        "success_by_turn": success_by_turn(dialogues),
+        "users": users,
+        "success": success_rate(dialogues) * held,
+        "success_interval": list(wilson_interval(sum(each.success for each in dialogues), users)),
+        "success_by_turn": [share * held for share in success_by_turn(dialogues)],
+        **success_by_type(dialogues, [each.user for each in failures], task.user_types),
+        **failure_metrics(failures, len(dialogues), task.user_types),
+        **turn_shares(dialogues),
         **success_after_change(dialogues),
         **_belief("belief", dialogues, seed),
         **({} if reread is None else _belief("second_belief", reread, seed)),

@@ -6,12 +6,24 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import cast
 
-from curio_ray.errors import RolloutError
+from curio_ray.dialogue import SILENCE
 from curio_ray.roles.chat import ChatFormat, MessageFormat, ModelFormat
 from curio_ray.serving.clients import SamplingClient
 from curio_ray.serving.endpoint import EndpointClient
 from curio_ray.serving.requests import ChatRequest, GenerateRequest
 from curio_ray.tasks.base import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a user answered, and why the model ended; `empty` where it said nothing.
+
+    `text` is `SILENCE` then, so that whoever hears the dialogue hears a turn.
+    """
+
+    text: str
+    finish_reason: str | None = None
+    empty: bool = False
 
 
 class EnvironmentSession(ABC):
@@ -30,23 +42,21 @@ class EnvironmentSession(ABC):
         """
         self._persona, self._announcement = persona, announcement
 
-    async def reply(self, utterance: str, seed: int) -> str:
-        """What the user answers.
-
-        Raises:
-            RolloutError: the environment model said nothing.
-        """
+    async def reply(self, utterance: str, seed: int) -> Reply:
+        """What the user answers."""
         self._said.append(Message("user", utterance))
-        text = f"{self._announcement} {await self._answer(utterance, seed)}".strip()
-        if not text:
-            raise RolloutError("the environment model answered with empty text")
-        self._said.append(Message("assistant", text))
+        answer, finish_reason = await self._answer(utterance, seed)
+        text = f"{self._announcement} {answer}".strip()
+        self._said.append(Message("assistant", text or SILENCE))
         self._announcement = ""
-        return text
+        return Reply(text or SILENCE, finish_reason, empty=not text)
 
     @abstractmethod
-    async def _answer(self, utterance: str, seed: int) -> str:
-        """What the model says behind the announcement, `utterance` being the last thing said."""
+    async def _answer(self, utterance: str, seed: int) -> tuple[str, str | None]:
+        """What the model says behind the announcement, and why it ended.
+
+        `utterance` is the last thing said.
+        """
 
 
 class TokenEnvironmentSession(EnvironmentSession):
@@ -71,7 +81,7 @@ class TokenEnvironmentSession(EnvironmentSession):
         super().become(persona, announcement)
         self._context = []
 
-    async def _answer(self, utterance: str, seed: int) -> str:
+    async def _answer(self, utterance: str, seed: int) -> tuple[str, str | None]:
         chat = self._chat
         if self._context:
             self._context.extend(chat.reply_suffix(self._last_reply, utterance))
@@ -88,13 +98,13 @@ class TokenEnvironmentSession(EnvironmentSession):
         result = await self._model.client.generate(request, routing_key=self._dialogue_id)
         self._last_reply = result.token_ids
         self._context.extend(result.token_ids)
-        return chat.decode(result.token_ids)
+        return chat.decode(result.token_ids), result.finish_reason
 
 
 class MessageEnvironmentSession(EnvironmentSession):
     """Asked in messages, each time with all that was said."""
 
-    async def _answer(self, utterance: str, seed: int) -> str:
+    async def _answer(self, utterance: str, seed: int) -> tuple[str, str | None]:
         chat = [Message("system", self._persona), *self._said]
         request = ChatRequest(
             [message.as_dict() for message in chat],
@@ -102,7 +112,8 @@ class MessageEnvironmentSession(EnvironmentSession):
             temperature=self._model.temperature,
             seed=seed,
         )
-        return (await cast(EndpointClient, self._model.client).chat(request)).text
+        result = await cast(EndpointClient, self._model.client).chat(request)
+        return result.text, result.finish_reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from curio_ray.config import RunConfig
 from curio_ray.dialogue import User
 from curio_ray.errors import RolloutError
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
-from curio_ray.rollout.runner import Failure, RolloutBatch
+from curio_ray.rollout.failures import Failure
+from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.tasks.base import Split
 from curio_ray.tasks.stream import UserStream
 
@@ -72,11 +73,11 @@ def collect_full_batch(
 
 
 def _drop_broken_groups(batch: RolloutBatch) -> None:
-    broken = {failure.user_id for failure in batch.failures}
+    broken = {failure.user.id for failure in batch.failures}
     companions = [each for each in batch.dialogues if each.user.id in broken]
     batch.dialogues = [each for each in batch.dialogues if each.user.id not in broken]
     batch.failures += [
-        Failure(each.id, each.user.id, "another dialogue of its group failed")
+        Failure(each.id, each.user, "group", "another dialogue of its group failed", each.attempts)
         for each in companions
     ]
 

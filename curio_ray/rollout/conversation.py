@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from curio_ray.dialogue import Dialogue, Turn, User
+from curio_ray.dialogue import SILENCE, Dialogue, Turn, User
 from curio_ray.errors import RolloutError
 from curio_ray.rewards.streams import assign_quality_rewards, assign_task_reward
 from curio_ray.roles.roles import Roles
@@ -139,15 +139,29 @@ class Conversation:
         with self._clock.waiting("policy"):
             result = await policy.client.generate(request, routing_key=self._id)
         text = policy.chat.decode(result.token_ids)
-        turn = Turn("policy", text, result.token_ids, result.log_probs, result.weight_versions)
+        turn = Turn(
+            "policy",
+            text or SILENCE,
+            result.token_ids,
+            result.log_probs,
+            result.weight_versions,
+            finish_reason=result.finish_reason,
+            empty=not text,
+        )
         self._add(turn)
         return turn
 
     async def _user_replies(self, utterance: Turn, exchange: int) -> Turn:
         self._change_user(exchange)
         with self._clock.waiting("user"):
-            text = await self._environment.reply(utterance.text, self._seed(2 * exchange + 1))
-        turn = Turn("user", text, self._roles.policy.chat.reply_suffix(utterance.token_ids, text))
+            reply = await self._environment.reply(utterance.text, self._seed(2 * exchange + 1))
+        turn = Turn(
+            "user",
+            reply.text,
+            self._roles.policy.chat.reply_suffix(utterance.token_ids, reply.text),
+            finish_reason=reply.finish_reason,
+            empty=reply.empty,
+        )
         self._add(turn)
         return turn
 

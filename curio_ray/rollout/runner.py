@@ -24,6 +24,7 @@ from curio_ray.roles.roles import RoleFormats, Roles, connect_roles
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.clock import DialogueSeconds
 from curio_ray.rollout.conversation import hold_dialogue
+from curio_ray.rollout.failures import Failure, failure_kind, worth_another_try
 from curio_ray.serving.clients import SamplingClient, make_client
 from curio_ray.tasks.base import Task
 from curio_ray.tasks.registry import make_task
@@ -37,15 +38,6 @@ SHORTEST_WAIT_S = 0.1
 
 Replicas = Mapping[str, Sequence[ActorHandle]]
 """Actor handles of the replicas of each server, by its name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A dialogue that could not be finished in any attempt; the driver replaces it."""
-
-    dialogue_id: str
-    user_id: str
-    reason: str
 
 
 @dataclass(slots=True)
@@ -216,21 +208,24 @@ async def _hold_with_retries(
     options: RolloutOptions,
     batch: RolloutBatch,
 ) -> Dialogue | Failure:
-    reason = ""
-    for attempt in range(1, options.attempts + 1):
+    random = options.temperature > 0 or roles.environment.temperature > 0
+    attempt = 1
+    while True:
         try:
             held = hold_dialogue(task, roles, assignment, options, attempt)
             dialogue, seconds = await within(held, options.deadline_s, roles.outage_s)
             batch.seconds.add(seconds)
             return dialogue
         except* CurioError as group:
-            reason = "; ".join(str(error) for error in _leaves(group))
+            errors = _leaves(group)
         except* TimeoutError:
-            reason = str(DeadlineError(f"the dialogue took more than {options.deadline_s:g} s"))
+            errors = [DeadlineError(f"the dialogue took more than {options.deadline_s:g} s")]
+        reason, kind = "; ".join(dict.fromkeys(map(str, errors))), failure_kind(errors)
         logger.warning("dialogue %s, attempt %d: %s", assignment.dialogue_id, attempt, reason)
-        if attempt < options.attempts:
-            batch.retries += 1
-    return Failure(assignment.dialogue_id, assignment.user.id, reason)
+        if attempt == options.attempts or not worth_another_try(kind, random):
+            return Failure(assignment.dialogue_id, assignment.user, kind, reason, attempt)
+        attempt += 1
+        batch.retries += 1
 
 
 def _leaves(group: BaseExceptionGroup) -> list[BaseException]:

@@ -24,6 +24,8 @@ _TURN = pa.struct(
         "weight_versions": pa.list_(pa.int32()),
         "belief": _BELIEF,
         "rewards": pa.map_(pa.string(), pa.float64()),
+        "finish_reason": pa.string(),
+        "empty": pa.bool_(),
     }
 )
 _PERSONA = pa.map_(pa.string(), pa.string())
@@ -115,6 +117,8 @@ def _turn_row(turn: Turn) -> dict[str, Any]:
         "weight_versions": turn.weight_versions,
         "belief": turn.belief,
         "rewards": [(name, float(value)) for name, value in turn.rewards.items()],
+        "finish_reason": turn.finish_reason,
+        "empty": turn.empty,
     }
 
 
@@ -142,6 +146,8 @@ def _user(row: Mapping[str, Any]) -> User:
 
 def _turn(row: Mapping[str, Any]) -> Turn:
     values = {**row, "belief": _array(row["belief"]), "rewards": dict(row["rewards"])}
+    # null in files of runs that did not keep it
+    values["empty"] = bool(row["empty"])
     return Turn(**values)
 
 

@@ -14,6 +14,7 @@ from curio_ray.run_folder.checkpoints import Checkpoints, iteration_of, policy_f
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.jsonl"
+FAILURES_FILE = "failures.jsonl"
 SUMMARY_FILE = "summary.json"
 NOTES_FILE = "links.json"
 DIALOGUES_FOLDER = "dialogues"

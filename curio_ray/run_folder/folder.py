@@ -18,6 +18,7 @@ from curio_ray.run_folder.existing_runs import (
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
     DIALOGUES_FOLDER,
+    FAILURES_FILE,
     METRICS_FILE,
     NOTES_FILE,
     SUMMARY_FILE,
@@ -26,7 +27,12 @@ from curio_ray.run_folder.existing_runs import (
     next_free,
     read_config,
 )
-from curio_ray.run_folder.metrics import MetricsWriter, read_metrics, truncate_metrics
+from curio_ray.run_folder.metrics import (
+    MetricsWriter,
+    append_lines,
+    read_lines,
+    truncate_lines,
+)
 from curio_ray.tracking.trackers import TensorBoardTracker
 
 if TYPE_CHECKING:
@@ -117,11 +123,16 @@ class RunFolder:
         return self.path / "logs"
 
     def record(
-        self, iteration: int, metrics: Mapping[str, Any], dialogues: Iterable[Dialogue]
+        self,
+        iteration: int,
+        metrics: Mapping[str, Any],
+        dialogues: Iterable[Dialogue],
+        failures: Iterable[Mapping[str, Any]] = (),
     ) -> None:
-        """Keep a finished iteration: its metrics and its dialogues."""
+        """Keep a finished iteration: its metrics, its dialogues and those that failed."""
         self.write_metrics(iteration, metrics)
         self.write_dialogues(iteration, dialogues)
+        self.write_failures(iteration, failures)
 
     def write_metrics(self, iteration: int, metrics: Mapping[str, Any]) -> None:
         """Append an iteration to metrics.jsonl, TensorBoard and the trackers."""
@@ -155,7 +166,7 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """All iterations logged so far."""
-        return read_metrics(self.path / METRICS_FILE)
+        return read_lines(self.path / METRICS_FILE)
 
     def write_dialogues(self, iteration: int, dialogues: Iterable[Dialogue]) -> Path:
         """Save the dialogues of an iteration."""
@@ -164,6 +175,14 @@ class RunFolder:
         path = self._dialogues_file(iteration)
         write_dialogues(path, dialogues)
         return path
+
+    def write_failures(self, iteration: int, failures: Iterable[Mapping[str, Any]]) -> None:
+        """Append the dialogues of an iteration that could not be held, as plain values."""
+        append_lines(self.path / FAILURES_FILE, iteration, failures)
+
+    def failures(self) -> list[dict[str, Any]]:
+        """All dialogues that could not be held so far."""
+        return read_lines(self.path / FAILURES_FILE)
 
     def read_dialogues(self, iteration: int) -> list[Dialogue]:
         """The dialogues of an iteration."""
@@ -186,8 +205,9 @@ class RunFolder:
         return self._checkpoints.latest()
 
     def rewind(self, iteration: int) -> None:
-        """Forget metrics and dialogues after `iteration`, where a resumed run starts."""
-        truncate_metrics(self.path / METRICS_FILE, iteration)
+        """Forget metrics, dialogues and failures after `iteration`, where a resumed run starts."""
+        truncate_lines(self.path / METRICS_FILE, iteration)
+        truncate_lines(self.path / FAILURES_FILE, iteration)
         for file in (self.path / DIALOGUES_FOLDER).iterdir():
             if (number := iteration_of(file)) is not None and number > iteration:
                 file.unlink()

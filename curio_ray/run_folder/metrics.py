@@ -1,10 +1,10 @@
-"""metrics.jsonl, one line per iteration, and the trackers that get the same numbers."""
+"""Files of one JSON object a line, with its iteration, and the trackers of metrics.jsonl."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,27 @@ from curio_ray.run_folder.atomic import write_atomically
 from curio_ray.tracking.trackers import Tracker
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The complete lines of a metrics file; a last line cut off by a crash is left out."""
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The complete lines of a file; a last line cut off by a crash is left out."""
     if not path.exists():
         return []
     lines = path.read_text().splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def truncate_metrics(path: Path, iteration: int) -> None:
+def append_lines(path: Path, iteration: int, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Add lines of an iteration to a file; nothing is touched where there are none."""
+    text = "".join(json.dumps({"iteration": iteration, **line}) + "\n" for line in lines)
+    if text:
+        with path.open("a") as file:
+            file.write(text)
+
+
+def truncate_lines(path: Path, iteration: int) -> None:
     """Drop what comes after `iteration`, so that a resumed run logs no iteration twice."""
-    kept = [line for line in read_metrics(path) if line["iteration"] <= iteration]
-    write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
+    if path.exists():
+        kept = [line for line in read_lines(path) if line["iteration"] <= iteration]
+        write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 class MetricsWriter:
@@ -45,8 +54,7 @@ class MetricsWriter:
     def write(self, iteration: int, metrics: Mapping[str, Any]) -> None:
         """Log `metrics`."""
         values = {key: _plain(value) for key, value in metrics.items()}
-        with self._file.open("a") as file:
-            file.write(json.dumps({"iteration": iteration} | values) + "\n")
+        append_lines(self._file, iteration, [values])
         numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
         for tracker in self._trackers:
             tracker.log(iteration, numbers)

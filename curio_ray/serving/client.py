@@ -14,7 +14,7 @@ import msgspec
 from ray.exceptions import RayError, RayTaskError
 
 from curio_ray.actor_calls import is_loss
-from curio_ray.errors import DeadlineError, ReplicaLostError, ServerError
+from curio_ray.errors import ContextError, DeadlineError, ReplicaLostError, ServerError
 from curio_ray.serving.connection import (
     LONGEST_BYTES,
     Address,
@@ -26,7 +26,7 @@ from curio_ray.serving.connection import (
     notice_silence,
 )
 from curio_ray.serving.outage import OutageClock
-from curio_ray.serving.requests import GenerateRequest, GenerateResult
+from curio_ray.serving.requests import GenerateRequest, GenerateResult, too_long
 
 logger = logging.getLogger(__name__)
 
@@ -251,6 +251,8 @@ class ServerClient:
     Requests with the same routing key go to the same replica, which holds the prefix that they
     share. What a lost replica did not answer goes to another one: a request holds all that its
     answer depends on. While no replica is there, requests wait for one to come back.
+
+    What is longer than `max_model_len` tokens is not sent; None leaves it to the server to refuse.
     """
 
     def __init__(
@@ -259,8 +261,10 @@ class ServerClient:
         replicas: Sequence[Any],
         request_deadline_s: float,
         recovery_deadline_s: float,
+        max_model_len: int | None = None,
     ) -> None:
         self.name = name
+        self._max_model_len = max_model_len
         self._deadline_s = request_deadline_s
         self._recovery_deadline_s = recovery_deadline_s
         self._links = [ReplicaLink(name, number, actor) for number, actor in enumerate(replicas)]
@@ -275,11 +279,16 @@ class ServerClient:
         """Answer one request.
 
         Raises:
+            ContextError: the request does not fit into the model's context.
             ServerError: the server refused the request, or died for good, or three replicas were
                 lost over this request.
             DeadlineError: no answer within `request_deadline_s`, or no replica was there for
                 `recovery_deadline_s`.
         """
+        if self._max_model_len is not None:
+            problem = too_long(self.name, self._max_model_len, request)
+            if problem is not None:
+                raise ContextError(problem)
         for _ in range(MOST_LOSSES):
             link = await self._link(routing_key)
             try:

@@ -51,4 +51,6 @@ def make_client(
     """
     if isinstance(server, EndpointConfig):
         return EndpointClient(name, server, max(1, server.max_in_flight // sharers))
-    return ServerClient(name, replicas, server.request_deadline_s, recovery_deadline_s)
+    return ServerClient(
+        name, replicas, server.request_deadline_s, recovery_deadline_s, server.max_model_len
+    )

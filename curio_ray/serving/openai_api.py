@@ -56,7 +56,7 @@ def completion_result(request: GenerateRequest, answer: Mapping[str, Any]) -> Ge
         token_ids = choice.get("token_ids")
         if not isinstance(token_ids, list):
             raise ServerError("returns no token ids, as vLLM's server does; write api: chat")
-        return GenerateResult(token_ids, [], [])
+        return GenerateResult(token_ids, [], [], finish_reason=choice.get("finish_reason"))
     positions = (choice.get("logprobs") or {}).get("top_logprobs") or [{}]
     names = [f"token_id:{label}" for label in request.label_ids]
     missing = [name for name in names if name not in (positions[0] or {})]
@@ -89,7 +89,7 @@ def chat_result(request: ChatRequest, answer: Mapping[str, Any]) -> ChatResult:
     choice = _only_choice(answer)
     text = (choice.get("message") or {}).get("content") or ""
     if request.labels is None:
-        return ChatResult(text.strip())
+        return ChatResult(text.strip(), finish_reason=choice.get("finish_reason"))
     content = (choice.get("logprobs") or {}).get("content") or []
     listed = content[0].get("top_logprobs") if content else None
     if not listed:

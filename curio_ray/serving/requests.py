@@ -37,7 +37,8 @@ class GenerateResult:
     `token_ids` includes the stop token where one was sampled. `log_probs` and `weight_versions`
     have one entry per token, and none where an endpoint answered. `label_log_probs` is set for
     label requests only, in the order asked, not renormalised. `cached_tokens` counts prompt tokens
-    served from the prefix cache.
+    served from the prefix cache. `finish_reason` tells why a continuation ended: "stop" at a stop
+    token, "length" at `max_tokens`, or another word of an endpoint.
     """
 
     token_ids: list[int]
@@ -45,6 +46,7 @@ class GenerateResult:
     weight_versions: list[int]
     label_log_probs: list[float] | None = None
     cached_tokens: int = 0
+    finish_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,14 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChatResult:
-    """The answer to a `ChatRequest`. `label_log_probs` are in the order asked, not renormalised."""
+    """The answer to a `ChatRequest`. `label_log_probs` are in the order asked, not renormalised.
+
+    `finish_reason` is that of a `GenerateResult`.
+    """
 
     text: str
     label_log_probs: list[float] | None = None
+    finish_reason: str | None = None
 
 
 def sampling_parameters(request: GenerateRequest) -> SamplingParams:
@@ -127,7 +133,26 @@ def result_of(request: GenerateRequest, output: RequestOutput) -> GenerateResult
     ]
     if len(versions) != len(token_ids):
         raise ServerError(f"vLLM gave {len(versions)} weight versions to {len(token_ids)} tokens")
-    return GenerateResult(token_ids, log_probs, versions, cached_tokens=cached)
+    return GenerateResult(
+        token_ids,
+        log_probs,
+        versions,
+        cached_tokens=cached,
+        finish_reason=completion.finish_reason,
+    )
+
+
+def too_long(server: str, max_model_len: int, request: GenerateRequest) -> str | None:
+    """Why a request does not fit into the model's context, or None."""
+    length = len(request.prompt_ids)
+    new_tokens = 1 if request.label_ids is not None else request.max_tokens
+    if length + new_tokens <= max_model_len:
+        return None
+    return (
+        f"server '{server}': {length} prompt tokens and {new_tokens} new ones exceed "
+        f"servers.{server}.max_model_len = {max_model_len}; raise it to at least "
+        f"{length + new_tokens}, or shorten the dialogue"
+    )
 
 
 def refusal(
@@ -137,16 +162,10 @@ def refusal(
 
     vLLM itself does not refuse an unknown prompt id: the whole engine dies of it.
     """
-    length = len(request.prompt_ids)
-    if length == 0:
+    if not request.prompt_ids:
         return f"server '{server}': a request needs at least one prompt token"
-    new_tokens = 1 if request.label_ids is not None else request.max_tokens
-    if length + new_tokens > config.max_model_len:
-        return (
-            f"server '{server}': {length} prompt tokens and {new_tokens} new ones exceed "
-            f"servers.{server}.max_model_len = {config.max_model_len}; raise it to at least "
-            f"{length + new_tokens}, or shorten the dialogue"
-        )
+    if (problem := too_long(server, config.max_model_len, request)) is not None:
+        return problem
     if request.label_ids is not None and not 0 < len(request.label_ids) <= MAX_LABELS:
         return (
             f"server '{server}': {len(request.label_ids)} label ids in one request; "

@@ -14,6 +14,7 @@ from curio_ray.heavy_imports import RLLIB_SHELL, import_ahead
 from curio_ray.log_files import link_process_logs
 from curio_ray.placement.ray_session import connect_to_ray
 from curio_ray.process_memory import MemorySampler
+from curio_ray.rollout.failures import describe, failed
 from curio_ray.run_folder import RunFolder, Summary
 from curio_ray.training.notices import Notices
 from curio_ray.training.progress import ProgressDisplay
@@ -156,7 +157,14 @@ def _restore(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> Non
 def _log(algorithm: Curio, run: RunFolder, progress: ProgressDisplay, notices: Notices) -> None:
     iteration = algorithm.last_iteration
     assert iteration is not None
-    run.record(iteration.number, iteration.metrics, iteration.dialogues)
+    types = algorithm.trainer.task.user_types
+    records = [each.record(types) for each in iteration.failures]
+    run.record(iteration.number, iteration.metrics, iteration.dialogues, records)
+    if failed(iteration.failures):
+        progress.say(
+            f"warning: iteration {iteration.number}: others take the place of "
+            f"{describe(iteration.failures, types)}"
+        )
     for line in notices.of(iteration.number, iteration.metrics):
         progress.say(line)
     progress.iteration({"iteration": iteration.number, **iteration.metrics})

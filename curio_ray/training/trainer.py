@@ -35,6 +35,7 @@ from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
 from curio_ray.rollout.assignment import training_options
 from curio_ray.rollout.batches import Runners, TrainingBatches
 from curio_ray.rollout.clock import collection_parts
+from curio_ray.rollout.failures import Failure, failure_metrics
 from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.run_folder.checkpoints import POLICY_FOLDER
 from curio_ray.serving.launch import ServerSet, start_servers
@@ -48,11 +49,12 @@ LEARNER_FOLDER = "learner"
 
 @dataclass(slots=True)
 class Iteration:
-    """One finished iteration: its metrics by name, and the dialogues it learned from."""
+    """One finished iteration: its metrics by name, the dialogues it learned from, those lost."""
 
     number: int
     metrics: dict[str, Any]
     dialogues: list[Dialogue]
+    failures: list[Failure]
 
 
 @dataclass(slots=True)
@@ -142,6 +144,7 @@ class Trainer:
             **learned,
             "retries": batch.retries,
             "replaced": len(batch.failures),
+            **failure_metrics(batch.failures, len(batch.dialogues), self.task.user_types),
             "weight_version": supervisor.version,
             **clock.seconds,
             **collection_parts(clock.seconds["time/collect"], batch.seconds),
@@ -149,7 +152,7 @@ class Trainer:
             "runner_restarts": runners.restarts,
             "server_restarts": supervisor.restarts,
         }
-        return Iteration(self.iteration, metrics, batch.dialogues)
+        return Iteration(self.iteration, metrics, batch.dialogues, batch.failures)
 
     def settle(self) -> None:
         """Wait until no dialogue is held; what was collected ahead stays for its turn."""
@@ -167,7 +170,9 @@ class Trainer:
         reread = None if second is None else second.read(batch.dialogues, self.servers)
         alarms = config.evaluation.alarms
         return dict(
-            evaluation_metrics(batch.dialogues, self.task, alarms, config.seed, split, reread)
+            evaluation_metrics(
+                batch.dialogues, self.task, alarms, config.seed, split, reread, batch.failures
+            )
         )
 
     def save(self, folder: Path) -> None:

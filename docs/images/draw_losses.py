@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from curio_ray.compare.table import smooth
-from curio_ray.run_folder.metrics import read_metrics
+from curio_ray.run_folder.metrics import read_lines
 
 INK = "#7d8590"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
@@ -24,7 +24,7 @@ MARKS = (1280, 2560, 3840, 5120)
 
 def curves(runs: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     """Dialogues [iterations] and smoothed success of each run [runs, iterations]."""
-    lines = [read_metrics(run / "metrics.jsonl")[1:] for run in runs]
+    lines = [read_lines(run / "metrics.jsonl")[1:] for run in runs]
     success = [smooth([line["success"] for line in each]) for each in lines]
     return np.array([line["dialogues"] for line in lines[0]]), np.array(success)
 

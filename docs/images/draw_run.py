@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from curio_ray.compare.table import smooth
-from curio_ray.run_folder.metrics import read_metrics
+from curio_ray.run_folder.metrics import read_lines
 
 INK = "#7d8590"
 CURVES = (
@@ -19,7 +19,7 @@ CURVES = (
 
 def draw(run: Path) -> Figure:
     """Success and belief of the training dialogues, and before and after with held-out users."""
-    iterations = read_metrics(run / "metrics.jsonl")[1:]
+    iterations = read_lines(run / "metrics.jsonl")[1:]
     summary = json.loads((run / "summary.json").read_text())
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     axes = figure.add_subplot()

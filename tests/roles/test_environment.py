@@ -65,10 +65,10 @@ def hold(shared_servers: Callable, chat: ChatFormat) -> Callable[[ExerciseTask, 
             model = EnvironmentModel(client, chat, 12, 0.0)
             session = model.session(task.environment_prompt(user), task.opening(user), "a")
             try:
-                before = [await session.reply(question, seed=0) for question in QUESTIONS]
+                before = [(await session.reply(each, seed=0)).text for each in QUESTIONS]
                 announcement = user.changes[0].announcement
                 session.become(task.environment_prompt(now(user)), announcement)
-                after = [await session.reply(question, seed=0) for question in QUESTIONS]
+                after = [(await session.reply(each, seed=0)).text for each in QUESTIONS]
             finally:
                 await client.close()
             return Talk(before, after, client.sent)

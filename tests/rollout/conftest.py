@@ -11,7 +11,8 @@ from shared_servers import POCKET_CONFIG, Running
 
 from curio_ray.config import RunConfig
 from curio_ray.errors import RolloutError
-from curio_ray.roles.environment import EnvironmentSession
+from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.environment import EnvironmentModel, EnvironmentSession, Reply
 from curio_ray.roles.roles import RoleFormats, Roles, connect_roles
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.batches import make_assignments
@@ -30,7 +31,7 @@ class FailingSession:
         self._real = real
         self._fault = fault
 
-    async def reply(self, utterance: str, seed: int) -> str:
+    async def reply(self, utterance: str, seed: int) -> Reply:
         if self._fault == "raises":
             raise RolloutError("the simulated user failed on purpose")
         if self._fault == "hangs":
@@ -41,10 +42,11 @@ class FailingSession:
 class FailingEnvironment:
     """An environment model whose first `faults` sessions with some users fail."""
 
-    def __init__(self, real: object, fault: str, faults: int, users: set[str]) -> None:
+    def __init__(self, real: EnvironmentModel, fault: str, faults: int, users: set[str]) -> None:
         self._real = real
         self._fault = fault
         self._left = dict.fromkeys(users, faults)
+        self.temperature = real.temperature
 
     def session(self, persona: str, opening: str, dialogue_id: str) -> FailingSession:
         fails = self._left.get(dialogue_id, 0) > 0
@@ -78,20 +80,35 @@ class Rollouts:
         faults: int = 0,
     ) -> RolloutBatch:
         """Hold dialogues; the first assignment's user fails `faults` times."""
+        faulty = {assignments[0].dialogue_id}
+
+        def fail(roles: Roles) -> Roles:
+            failing = FailingEnvironment(roles.environment, fault, faults, faulty)
+            return replace(roles, environment=failing)
+
+        return self.hold_with(fail, assignments, options)
+
+    def hold_with(
+        self,
+        change: Callable[[Roles], Roles],
+        assignments: list[Assignment],
+        options: RolloutOptions,
+    ) -> RolloutBatch:
+        """Hold dialogues with the real roles after a change, such as a client that makes faults."""
 
         async def run() -> RolloutBatch:
             clients = {name: self.servers.client(name) for name in self.servers.names}
-            roles = self._roles(clients)
-            failing = FailingEnvironment(
-                roles.environment, fault, faults, {assignments[0].dialogue_id}
-            )
-            roles = replace(roles, environment=failing)
+            roles = change(self._roles(clients))
             batch = await collect_dialogues(self.task, roles, assignments, options)
             for client in clients.values():
                 await client.close()
             return batch
 
         return asyncio.run(run())
+
+    def chat(self) -> ChatFormat:
+        """The policy's format."""
+        return RoleFormats(self.config.roles, self.config.servers, self.task).policy
 
     def _roles(self, clients: dict) -> Roles:
         formats = RoleFormats(self.config.roles, self.config.servers, self.task)

@@ -9,7 +9,8 @@ from curio_ray.config.training import StallConfig
 from curio_ray.errors import RolloutError
 from curio_ray.rewards.streams import TASK
 from curio_ray.rollout.batches import collect_full_batch, make_assignments
-from curio_ray.rollout.runner import Failure, RolloutBatch
+from curio_ray.rollout.failures import Failure
+from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.tasks.exercise import words
 
 
@@ -77,7 +78,7 @@ class FailingRunners:
         self._losses -= len(lost)
         batch = self._rollouts.hold(held, options) if held else RolloutBatch()
         batch.failures = [
-            Failure(each.dialogue_id, each.user.id, "lost on purpose") for each in lost
+            Failure(each.dialogue_id, each.user, "role", "lost on purpose") for each in lost
         ]
         return batch
 

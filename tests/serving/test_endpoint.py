@@ -146,7 +146,7 @@ def talk(url: str, **fields: Any) -> Asked:
         asked = Asked([], [await reading.ask()])
         try:
             for name in list(RELEVANT)[:3]:
-                asked.replies.append(await session.reply(words.question(name), seed=0))
+                asked.replies.append((await session.reply(words.question(name), seed=0)).text)
                 reading.add("policy", words.question(name))
                 reading.add("user", asked.replies[-1])
                 asked.beliefs.append(await reading.ask())
