@@ -49,6 +49,10 @@ class LearnerError(CurioError):
     """A learner rank failed, hung or produced values that cannot be trained on."""
 
 
+class StoppedByGateError(CurioError):
+    """A figure of an iteration crossed `training.stops`; the run was saved before it ended."""
+
+
 class CheckpointError(CurioError):
     """A checkpoint is missing, incomplete or does not fit the config."""
 

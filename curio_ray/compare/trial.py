@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from curio_ray.compare.runs import write_result
@@ -9,6 +10,9 @@ from curio_ray.run_folder import RunFolder
 from curio_ray.run_folder.existing_runs import holds_a_run
 from curio_ray.tasks.base import Split
 from curio_ray.training.algorithm import Curio, CurioConfig
+from curio_ray.training.gates import Gates, stopped_by
+
+logger = logging.getLogger(__name__)
 
 
 class ComparedCurio(Curio):
@@ -24,6 +28,7 @@ class ComparedCurio(Curio):
         try:
             self._folder = self._open(config)
             self._folder.track()
+            self._gates = Gates(config.run_config, self._folder, logger.warning)
         except BaseException:
             self.cleanup()
             raise
@@ -66,8 +71,11 @@ class ComparedCurio(Curio):
         assert self.last_iteration is not None
         last = self.last_iteration
         self._folder.record(last.number, last.metrics, last.dialogues)
-        if self.config.run_config.training.saves_after(last.number):
+        stops = self._gates.check(last.number, last.metrics)
+        if stops or self.config.run_config.training.saves_after(last.number):
             self.save_into(self._folder)
+        if stops:
+            raise stopped_by(stops)
 
     def _figures(self, split: Split) -> dict[str, Any]:
         metrics = self.measure(self.config.run_config.evaluation.users, split)

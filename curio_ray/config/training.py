@@ -8,6 +8,7 @@ from pydantic import Field
 
 from curio_ray.config.base import Positive, Seconds, Section
 from curio_ray.config.cluster import PlacementConfig
+from curio_ray.config.gates import TrainingAlarmsConfig, TrainingStopsConfig
 
 
 class StallConfig(Section):
@@ -50,6 +51,10 @@ class TrainingConfig(Section):
     """Iterations between checkpoints; the last one is always saved."""
     keep_checkpoints: Positive = 2
     """How many of the newest checkpoints stay."""
+    alarms: TrainingAlarmsConfig = TrainingAlarmsConfig()
+    """Where an iteration's figures raise an alarm."""
+    stops: TrainingStopsConfig = TrainingStopsConfig()
+    """Where an iteration's figures end the run."""
 
     def saves_after(self, iteration: int) -> bool:
         """Whether a checkpoint is due after this iteration; the last always has one."""

@@ -17,7 +17,7 @@ from curio_ray.learner.checkpoint import RankState, load_state, save_state
 from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.lora import adapters_off
 from curio_ray.learner.losses import Counts, Objective
-from curio_ray.learner.metrics import MetricSums
+from curio_ray.learner.metrics import MetricSums, log_prob_gaps
 from curio_ray.learner.model import PolicyValueModel
 from curio_ray.learner.model_loading import (
     adapter_dropout,
@@ -111,12 +111,16 @@ class LearnerEngine:
                 had gradients that are not.
         """
         check_finite(sequences)
-        sums, norms, skipped = MetricSums(), [], 0
+        sums, skipped = MetricSums(), 0
+        norms: list[float] = []
         for epoch in range(self.config.epochs):
             seed = (self.seed, self.updates, epoch)
             for minibatch in split_minibatches(len(sequences), self.config.minibatches, seed):
+                members = [sequences[index] for index in minibatch]
+                untouched = not norms and not skipped
+                compares = untouched and self._tells_agreement(members)
                 with adapter_dropout(self.deepspeed.module):
-                    norm = self._minibatch_step([sequences[index] for index in minibatch], sums)
+                    norm = self._minibatch_step(members, sums, compares)
                 if norm is None:
                     skipped += 1
                 else:
@@ -157,8 +161,18 @@ class LearnerEngine:
         lengths = [len(sequence) for sequence in sequences]
         return pack_sequences(lengths, self.ranks, self.config.tokens_per_pack)[self.rank]
 
+    def _tells_agreement(self, sequences: Sequence[TrainingSequence]) -> bool:
+        """Whether an update's first forward pass is to be compared with the servers.
+
+        Scored sequences have been already; with dropout the pass is of another network.
+        """
+        scored = all(each.reference_log_probs is not None for each in sequences)
+        fresh = any(each.fresh is not None and each.fresh.any() for each in sequences)
+        dropout = self.config.lora is not None and self.config.lora.dropout > 0
+        return fresh and not scored and not dropout
+
     def _minibatch_step(
-        self, sequences: Sequence[TrainingSequence], sums: MetricSums
+        self, sequences: Sequence[TrainingSequence], sums: MetricSums, compares: bool
     ) -> float | None:
         """One optimizer step; the gradient norm before clipping, or None where it was skipped."""
         counts = Counts.of(sequences)
@@ -175,6 +189,8 @@ class LearnerEngine:
             log_probs, values = self.deepspeed(tensors)
             loss, metrics = self.objective(tensors, log_probs, values, counts)
             sums.add(metrics)
+            if compares:
+                sums.add(log_prob_gaps(log_probs, tensors.behaviour_log_probs, tensors.fresh))
             finite *= loss.isfinite()
             if is_last and not self._on_all_ranks(finite):
                 loss = loss * torch.nan

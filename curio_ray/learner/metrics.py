@@ -40,6 +40,17 @@ class Maximum:
 Metric = Mean | Maximum
 
 
+def log_prob_gaps(
+    log_probs: torch.Tensor, behaviour_log_probs: torch.Tensor, fresh: torch.Tensor
+) -> dict[str, Metric]:
+    """How far servers and learner are apart on the fresh actions of a pack; all are [A]."""
+    gaps = (log_probs.detach() - behaviour_log_probs)[fresh].abs()
+    return {
+        "log_prob_difference_mean": Mean.of(gaps),
+        "log_prob_difference_max": Maximum.of(gaps),
+    }
+
+
 @dataclass(slots=True)
 class MetricSums:
     """What an update adds up, pack by pack.

@@ -102,7 +102,8 @@ class PackedTensors:
     `action_ids` int64[A]; `value_rows` int64[T] those whose hidden state is valued. `action_turns`
     int64[A] is each action's turn, an index into T in rising order; `turn_dialogues` int64[T] each
     turn's dialogue, counted within the pack. The rest are float32: [A] and, for `value_targets`,
-    [T]. `reference_log_probs` is None where a sequence has not been scored.
+    [T]. `reference_log_probs` is None where a sequence has not been scored. `fresh` bool[A] is true
+    where the learner's present weights are known to have sampled the action.
     """
 
     token_ids: torch.Tensor
@@ -117,6 +118,7 @@ class PackedTensors:
     advantages: torch.Tensor
     value_rows: torch.Tensor
     value_targets: torch.Tensor
+    fresh: torch.Tensor
 
 
 def pack_tensors(sequences: Sequence[TrainingSequence], device: torch.device) -> PackedTensors:
@@ -141,6 +143,10 @@ def pack_tensors(sequences: Sequence[TrainingSequence], device: torch.device) ->
         return joined([a[action] for a, action in zip(arrays, actions, strict=True)], np.float32)
 
     scored = all(sequence.reference_log_probs is not None for sequence in sequences)
+    fresh = [
+        np.zeros(len(action), bool) if s.fresh is None else s.fresh[action]
+        for s, action in zip(sequences, actions, strict=True)
+    ]
 
     token_ids = [sequence.token_ids for sequence in sequences] or [np.zeros(1)]
     return PackedTensors(
@@ -169,4 +175,5 @@ def pack_tensors(sequences: Sequence[TrainingSequence], device: torch.device) ->
             np.int64,
         ),
         value_targets=joined([s.value_targets for s in sequences], np.float32),
+        fresh=joined(fresh, np.bool_),
     )

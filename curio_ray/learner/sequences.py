@@ -19,7 +19,8 @@ class TrainingSequence:
     `behaviour_log_probs` float32[L], natural logarithm under the policy that sampled;
     `value_positions` int64[T], the token before each policy turn: its hidden state is the state
     acted from; `advantages` float32[L] and `value_targets` float32[T], both 0 until credit;
-    `reference_log_probs` float32[L] of the frozen start policy, None until scored.
+    `reference_log_probs` float32[L] of the frozen start policy, None until scored; `fresh` bool[L],
+    true where the learner's present weights sampled the token, None where nobody knows.
     Arrays of length L are 0 off the policy's tokens.
 
     Raises:
@@ -33,6 +34,7 @@ class TrainingSequence:
     advantages: np.ndarray
     value_targets: np.ndarray
     reference_log_probs: np.ndarray | None = None
+    fresh: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         length, turns = (len(self.token_ids),), (len(self.value_positions),)
@@ -42,6 +44,7 @@ class TrainingSequence:
             ("advantages", length),
             ("value_targets", turns),
             ("reference_log_probs", length),
+            ("fresh", length),
         ):
             array = getattr(self, name)
             if array is not None and array.shape != expected:
@@ -91,15 +94,20 @@ def turn_starts(action_mask: np.ndarray) -> np.ndarray:
     return np.flatnonzero(action_mask & ~before)
 
 
-def sequence_from_dialogue(dialogue: Dialogue) -> TrainingSequence:
-    """The training sequence of a finished dialogue, without credit."""
+def sequence_from_dialogue(dialogue: Dialogue, version: int) -> TrainingSequence:
+    """The training sequence of a finished dialogue, without credit.
+
+    `version` is that of the learner's present weights.
+    """
     token_ids = np.asarray(dialogue.token_ids, dtype=np.int32)
     spans = dialogue.policy_spans()
     action_mask = np.zeros(len(token_ids), dtype=bool)
     behaviour = np.zeros(len(token_ids), dtype=np.float32)
+    fresh = np.zeros(len(token_ids), dtype=bool)
     for (start, end), turn in zip(spans, dialogue.policy_turns, strict=True):
         action_mask[start:end] = True
         behaviour[start:end] = turn.log_probs
+        fresh[start:end] = np.asarray(turn.weight_versions) == version
     return TrainingSequence(
         token_ids=token_ids,
         action_mask=action_mask,
@@ -107,6 +115,7 @@ def sequence_from_dialogue(dialogue: Dialogue) -> TrainingSequence:
         value_positions=np.asarray([start - 1 for start, _ in spans], dtype=np.int64),
         advantages=np.zeros(len(token_ids), dtype=np.float32),
         value_targets=np.zeros(len(spans), dtype=np.float32),
+        fresh=fresh,
     )
 
 
@@ -147,28 +156,20 @@ def with_references(
     ]
 
 
-def tokens_of_version(dialogue: Dialogue, version: int) -> np.ndarray:
-    """Which tokens of a dialogue the policy sampled from these weights, bool[L]."""
-    mask = np.zeros(len(dialogue.token_ids), dtype=bool)
-    for (start, end), turn in zip(dialogue.policy_spans(), dialogue.policy_turns, strict=True):
-        mask[start:end] = np.asarray(turn.weight_versions) == version
-    return mask
-
-
 def log_prob_differences(
-    sequences: Sequence[TrainingSequence],
-    scores: Sequence[SequenceScore],
-    tokens: Sequence[np.ndarray],
+    sequences: Sequence[TrainingSequence], scores: Sequence[SequenceScore]
 ) -> dict[str, float]:
-    """How far servers and learner are apart: |Δ log-prob| in nats over the marked tokens, bool[L].
+    """How far servers and learner are apart: |Δ log-prob| in nats over the fresh tokens.
 
     Where both hold the same weights, anything but rounding is a fault. Empty without such tokens.
     """
     gaps = np.concatenate(
         [
-            np.abs(score.log_probs - sequence.behaviour_log_probs)[marked]
-            for sequence, score, marked in zip(sequences, scores, tokens, strict=True)
+            np.abs(score.log_probs - sequence.behaviour_log_probs)[sequence.fresh]
+            for sequence, score in zip(sequences, scores, strict=True)
+            if sequence.fresh is not None
         ]
+        or [np.zeros(0)]
     )
     if not len(gaps):
         return {}

@@ -14,6 +14,7 @@ from curio_ray.run_folder.checkpoints import Checkpoints, iteration_of, policy_f
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.jsonl"
+ALARMS_FILE = "alarms.jsonl"
 FAILURES_FILE = "failures.jsonl"
 SUMMARY_FILE = "summary.json"
 NOTES_FILE = "links.json"
@@ -24,6 +25,8 @@ CHANGEABLE = (
     "training.iterations",
     "training.checkpoint_every",
     "training.keep_checkpoints",
+    "training.alarms.*",
+    "training.stops.*",
     "learner.ranks",
     "learner.zero_stage",
     "learner.gpus_per_rank",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curio_ray.config import RunConfig, dump_config
 from curio_ray.errors import CheckpointError, ConfigError
+from curio_ray.run_folder.alarms import Alarm, AlarmSummary
 from curio_ray.run_folder.atomic import write_atomically
 from curio_ray.run_folder.checkpoints import Checkpoints, iteration_name, iteration_of
 from curio_ray.run_folder.existing_runs import (
+    ALARMS_FILE,
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
     DIALOGUES_FOLDER,
@@ -48,7 +51,8 @@ class Summary(BaseModel):
 
     `success_*` is the share of held-out users whose dialogue succeeded and `belief_*` the mean
     final belief in the true type, each before the first and after the last iteration. Seconds
-    count from the start of the command; `peak_memory_bytes` is of all processes together.
+    count from the start of the command; `peak_memory_bytes` is of all processes together. `alarms`
+    are those of the training iterations.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,6 +70,7 @@ class Summary(BaseModel):
     seconds_to_first_dialogue: Duration
     seconds_total: Duration
     peak_memory_bytes: Count
+    alarms: tuple[AlarmSummary, ...] = ()
 
 
 class RunFolder:
@@ -168,6 +173,14 @@ class RunFolder:
         """All iterations logged so far."""
         return read_lines(self.path / METRICS_FILE)
 
+    def add_alarms(self, iteration: int, alarms: Iterable[Alarm]) -> None:
+        """Append an iteration's alarms to alarms.jsonl."""
+        append_lines(self.path / ALARMS_FILE, iteration, [asdict(each) for each in alarms])
+
+    def alarms(self) -> list[Alarm]:
+        """All alarms raised so far."""
+        return [Alarm(**line) for line in read_lines(self.path / ALARMS_FILE)]
+
     def write_dialogues(self, iteration: int, dialogues: Iterable[Dialogue]) -> Path:
         """Save the dialogues of an iteration."""
         from curio_ray.run_folder.dialogues import write_dialogues
@@ -205,9 +218,9 @@ class RunFolder:
         return self._checkpoints.latest()
 
     def rewind(self, iteration: int) -> None:
-        """Forget metrics, dialogues and failures after `iteration`, where a resumed run starts."""
-        truncate_lines(self.path / METRICS_FILE, iteration)
-        truncate_lines(self.path / FAILURES_FILE, iteration)
+        """Forget all that came after `iteration`, where a resumed run starts."""
+        for name in (METRICS_FILE, FAILURES_FILE, ALARMS_FILE):
+            truncate_lines(self.path / name, iteration)
         for file in (self.path / DIALOGUES_FOLDER).iterdir():
             if (number := iteration_of(file)) is not None and number > iteration:
                 file.unlink()

@@ -95,6 +95,11 @@ class ProgressDisplay:
             before, after = summary[f"{key}_before"], summary[f"{key}_after"]
             table.add_row(name, f"{before:.3f}", f"{after:.3f}")
         self._console.print(table)
+        for alarm in summary["alarms"]:
+            self.say(
+                f"ALARM: {alarm['metric']} in {alarm['iterations']} iterations, from "
+                f"{alarm['first']} to {alarm['last']}"
+            )
         self.say(
             f"{summary['dialogues']} dialogues, {summary['iterations']} iterations, "
             f"{clock(summary['seconds_total'])} in all, first dialogue after "

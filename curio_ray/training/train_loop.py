@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -16,6 +17,8 @@ from curio_ray.placement.ray_session import connect_to_ray
 from curio_ray.process_memory import MemorySampler
 from curio_ray.rollout.failures import describe, failed
 from curio_ray.run_folder import RunFolder, Summary
+from curio_ray.run_folder.alarms import summarise_alarms
+from curio_ray.training.gates import Gates, stopped_by
 from curio_ray.training.notices import Notices
 from curio_ray.training.progress import ProgressDisplay
 from curio_ray.training.stop import StopRequest
@@ -39,6 +42,7 @@ def train(
         of the last finished iteration is there to resume from.
 
     Raises:
+        StoppedByGateError: a figure crossed `training.stops`; the iteration is saved.
         CurioError: something could not be started, hung, or could not be recovered.
     """
     started_at = psutil.Process().create_time()
@@ -90,12 +94,15 @@ def _run(
             algorithm.save_into(run)
             return None
     notices = Notices()
+    gates = Gates(config, run, progress.say)
     while algorithm.trainer.iteration < config.training.iterations:
         algorithm.train()
-        _log(algorithm, run, progress, notices)
+        stops = gates.check(*_log(algorithm, run, progress, notices))
         stopping = stop.requested
-        if stopping or config.training.saves_after(algorithm.trainer.iteration):
+        if stops or stopping or config.training.saves_after(algorithm.trainer.iteration):
             algorithm.save_into(run)
+        if stops:
+            raise stopped_by(stops)
         if stopping:
             return None
     after = _evaluate(algorithm, config, run, progress, "after training")
@@ -111,6 +118,7 @@ def _run(
         "belief_before": before["held_out/belief"],
         "belief_after": after["held_out/belief"],
         "seconds_to_first_dialogue": before["seconds_to_first_dialogue"],
+        "alarms": summarise_alarms(run.alarms()),
     }
 
 
@@ -154,7 +162,10 @@ def _restore(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> Non
     run.rewind(algorithm.trainer.iteration)
 
 
-def _log(algorithm: Curio, run: RunFolder, progress: ProgressDisplay, notices: Notices) -> None:
+def _log(
+    algorithm: Curio, run: RunFolder, progress: ProgressDisplay, notices: Notices
+) -> tuple[int, Mapping[str, Any]]:
+    """Keep and show the last iteration; its number and its figures."""
     iteration = algorithm.last_iteration
     assert iteration is not None
     types = algorithm.trainer.task.user_types
@@ -168,3 +179,4 @@ def _log(algorithm: Curio, run: RunFolder, progress: ProgressDisplay, notices: N
     for line in notices.of(iteration.number, iteration.metrics):
         progress.say(line)
     progress.iteration({"iteration": iteration.number, **iteration.metrics})
+    return iteration.number, iteration.metrics

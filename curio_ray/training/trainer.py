@@ -24,7 +24,6 @@ from curio_ray.learner.sequences import (
     TrainingSequence,
     log_prob_differences,
     sequence_from_dialogue,
-    tokens_of_version,
     with_credit,
     with_references,
 )
@@ -224,16 +223,15 @@ class Trainer:
 
     def _score(self, dialogues: list[Dialogue]) -> Scored:
         """The dialogues in tokens, and where the learner needs it a pass over them first."""
-        sequences = [sequence_from_dialogue(dialogue) for dialogue in dialogues]
+        version = self.supervisor.version
+        sequences = [sequence_from_dialogue(dialogue, version) for dialogue in dialogues]
         if not self._scores_first:
             return Scored(sequences)
         scores = self.learner.score(sequences)
-        version = self.supervisor.version
-        fresh = [tokens_of_version(dialogue, version) for dialogue in dialogues]
         return Scored(
             with_references(sequences, scores),
             [score.values for score in scores],
-            log_prob_differences(sequences, scores, fresh),
+            log_prob_differences(sequences, scores),
         )
 
     def _credit(

@@ -31,30 +31,36 @@ def dialogue() -> Dialogue:
 
 
 def test_value_positions_are_the_tokens_before_the_policys_turns(dialogue: Dialogue) -> None:
-    assert sequence_from_dialogue(dialogue).value_positions.tolist() == [2, 5]
+    assert sequence_from_dialogue(dialogue, 0).value_positions.tolist() == [2, 5]
 
 
 def test_only_the_policys_tokens_are_actions_with_log_probs(dialogue: Dialogue) -> None:
-    sequence = sequence_from_dialogue(dialogue)
+    sequence = sequence_from_dialogue(dialogue, 0)
     assert np.flatnonzero(sequence.action_mask).tolist() == [3, 4, 6]
     expected = np.array([0, 0, 0, -0.1, -0.2, 0, -0.3], np.float32)
     assert np.array_equal(sequence.behaviour_log_probs, expected)
 
 
+def test_fresh_tokens_are_those_of_the_learners_present_weights(dialogue: Dialogue) -> None:
+    dialogue.turns[2].weight_versions = [1]
+    assert np.flatnonzero(sequence_from_dialogue(dialogue, 1).fresh).tolist() == [6]
+    assert np.flatnonzero(sequence_from_dialogue(dialogue, 0).fresh).tolist() == [3, 4]
+
+
 def test_credit_gives_a_turns_advantage_to_each_of_its_tokens(dialogue: Dialogue) -> None:
-    sequence = sequence_from_dialogue(dialogue)
+    sequence = sequence_from_dialogue(dialogue, 0)
     credited = with_credit(sequence, np.array([2.0, -1.0]), np.array([0.5, 0.25]))
     assert credited.advantages.tolist() == [0, 0, 0, 2, 2, 0, -1]
 
 
 def test_a_dialogue_without_a_policy_turn_is_refused() -> None:
     with pytest.raises(LearnerError, match="needs a policy turn"):
-        sequence_from_dialogue(Dialogue("d", User("u", 0, {}), [1], []))
+        sequence_from_dialogue(Dialogue("d", User("u", 0, {}), [1], []), 0)
 
 
 def test_value_positions_off_the_turns_are_refused(dialogue: Dialogue) -> None:
     with pytest.raises(LearnerError, match="token before each"):
-        replace(sequence_from_dialogue(dialogue), value_positions=np.array([3, 5]))
+        replace(sequence_from_dialogue(dialogue, 0), value_positions=np.array([3, 5]))
 
 
 @pytest.mark.parametrize("field", ["behaviour_log_probs", "advantages", "value_targets"])

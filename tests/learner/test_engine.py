@@ -51,6 +51,28 @@ def test_the_first_step_has_ratio_one_nothing_clipped_and_no_kl(
     assert abs(metrics["kl"]) < 1e-6
 
 
+def test_the_first_pass_of_an_update_tells_how_far_server_and_learner_are_apart(
+    make_engine: MakeEngine,
+    make_sequences: MakeSequences,
+    model_folder: str,
+    hugging_face_log_probs: Callable[..., np.ndarray],
+) -> None:
+    sequences = []
+    for sequence in on_policy(model_folder, make_sequences(6), hugging_face_log_probs):
+        fresh = sequence.action_mask & (np.arange(len(sequence)) % 2 == 1)
+        wrong = sequence.behaviour_log_probs + np.where(fresh, 0, np.float32(0.5))
+        sequences.append(replace(sequence, behaviour_log_probs=wrong, fresh=fresh))
+    metrics = make_engine(epochs=3, learning_rate=0.1).update(sequences)
+    assert 0 < metrics["log_prob_difference_mean"] <= metrics["log_prob_difference_max"] < 1e-4
+
+
+def test_without_fresh_tokens_there_is_no_agreement_to_tell(
+    make_engine: MakeEngine, make_sequences: MakeSequences
+) -> None:
+    stale = [replace(s, fresh=np.zeros(len(s), bool)) for s in make_sequences(3)]
+    assert "log_prob_difference_mean" not in make_engine().update(stale)
+
+
 @pytest.mark.parametrize("name", ["ppo", "gspo"])
 def test_later_steps_on_the_same_dialogues_move_the_ratios_and_clip_them(
     make_engine: MakeEngine,

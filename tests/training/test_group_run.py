@@ -12,8 +12,10 @@ def test_each_user_is_met_by_a_whole_group(changing_run):
     assert set(met.values()) == {4}
 
 
-def test_groups_are_learned_from_without_a_pass_for_values(changing_run):
-    assert "log_prob_difference_max" not in changing_run.metrics(2)
+def test_servers_and_learner_are_compared_without_a_pass_for_values(changing_run):
+    for iteration in (1, 2):
+        assert 0 < changing_run.metrics(iteration)["log_prob_difference_mean"] < 1e-4
+        assert changing_run.metrics(iteration)["time/score"] < 0.05
 
 
 def test_without_that_pass_the_first_step_still_has_ratio_one(changing_run):
