@@ -72,11 +72,13 @@ def _not_finite(value: Any, path: str = "") -> Iterator[str]:
 
 
 def _with_absolute_names(server: AnyServerConfig) -> AnyServerConfig:
-    if isinstance(server, ServerConfig):
-        return server.model_copy(update={"model": absolute_name(server.model)})
-    if server.tokenizer is None:
-        return server
-    return server.model_copy(update={"tokenizer": absolute_name(server.tokenizer)})
+    field = "model" if isinstance(server, ServerConfig) else "tokenizer"
+    name, template = getattr(server, field), server.chat_template
+    absolute = {
+        field: None if name is None else absolute_name(name),
+        "chat_template": None if template is None else str(Path(template).expanduser().absolute()),
+    }
+    return server.model_copy(update=absolute)
 
 
 def with_value(config: RunConfig, path: str, value: object) -> RunConfig:

@@ -7,10 +7,30 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from curio_ray.config.base import Positive, Seconds, Section
 from curio_ray.config.cluster import PlacementConfig
+
+# What transformers or the dialogue itself gives to a template.
+RENDERING_ARGUMENTS = (
+    "messages", "conversation", "tools", "documents", "chat_template", "add_generation_prompt",
+    "continue_final_message", "tokenize", "padding", "truncation", "max_length", "return_tensors",
+    "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs", "strftime_now",
+)  # fmt: skip
+
+
+def _are_template_values(values: dict[str, Any]) -> dict[str, Any]:
+    for name in values:
+        if not name.isidentifier() or name in RENDERING_ARGUMENTS:
+            raise ValueError(
+                f"'{name}' is no value of a chat template; write names that the template itself "
+                "reads, such as enable_thinking"
+            )
+    return values
+
+
+TemplateValues = Annotated[dict[str, Any], AfterValidator(_are_template_values)]
 
 
 class ServerConfig(Section):
@@ -21,6 +41,10 @@ class ServerConfig(Section):
     model: str
     """A Hugging Face id, a local folder, or one of the packaged pocket:policy,
     pocket:world and pocket:changing_world."""
+    chat_template: str | None = None
+    """Path of a Jinja file to take instead of the tokenizer's own chat template."""
+    chat_template_kwargs: TemplateValues = Field(default_factory=dict)
+    """Values that the chat template reads, such as enable_thinking: false."""
     engine: Literal["in_process", "async"] = "in_process"
     """in_process: the engine lives in its actor's own process, best on CPU. async: vLLM's
     AsyncLLM with a process of its own, best on GPUs."""
@@ -65,6 +89,10 @@ class EndpointConfig(Section):
     tokenizer: str | None = None
     """The model's tokenizer, for completions: a Hugging Face id, a local folder or a packaged
     model."""
+    chat_template: str | None = None
+    """For completions: path of a Jinja file to take instead of the tokenizer's own template."""
+    chat_template_kwargs: TemplateValues = Field(default_factory=dict)
+    """For completions: values that the chat template reads, such as enable_thinking: false."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key. The key itself stands in no config."""
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -107,6 +135,17 @@ class EndpointConfig(Section):
                 "api: chat asks in messages and needs none; leave it out, or write api: completions"
             )
         return tokenizer
+
+    @field_validator("chat_template", "chat_template_kwargs")
+    @classmethod
+    def _is_rendered_here(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("api") == "chat":
+            raise ValueError(
+                "api: chat asks in messages, which the service renders; leave it out, and write "
+                "what the service takes into parameters, such as parameters: "
+                "{chat_template_kwargs: {enable_thinking: false}}"
+            )
+        return value
 
     @field_validator("api_key_env")
     @classmethod

@@ -9,55 +9,102 @@ stops the run before it starts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING
-
-import jinja2
+from typing import TYPE_CHECKING, Any, Protocol
 
 from curio_ray.config.servers import AnyServerConfig, ServerConfig
 from curio_ray.errors import TemplateError
 from curio_ray.model_paths import locate_model
+from curio_ray.roles.chat_template import ChatTemplate, Piece
 from curio_ray.roles.content import TextEncoder
 from curio_ray.tasks.base import Message
+from curio_ray.template_files import read_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Strings that no template treats specially; they mark where contents go.
-FIRST_MARK, SECOND_MARK = "curiofirst", "curiosecond"
+LINE_BREAK = "\n"
 
-# Stands in for content that spells a mark while a template is rendered.
-STAND_IN = "curiocontent{}end"
-_STAND_IN = re.compile(r"curiocontent(\d+)end")
+
+class TemplateFields(Protocol):
+    """What the config of a server says of its chat template."""
+
+    @property
+    def chat_template(self) -> str | None:
+        """Path of a Jinja file."""
+
+    @property
+    def chat_template_kwargs(self) -> dict[str, Any]:
+        """Values that the template reads."""
 
 
 class ChatFormat:
     """The chat template of one model, as a prompt and suffixes of token ids.
 
+    Args:
+        tokenizer: the model's.
+        model: its name, for errors.
+        values: what the template reads besides the messages.
+        clock: the moment that the template takes for now; the present one by default.
+
     Raises:
-        TemplateError: the tokenizer has no chat template, or its parts cannot be told apart.
+        TemplateError: the tokenizer has no usable chat template.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, model: str) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        model: str,
+        values: Mapping[str, Any] | None = None,
+        clock: datetime | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.model = model
         self._encoder = TextEncoder(tokenizer, model)
-        if not tokenizer.chat_template:
-            raise TemplateError(f"{model}: its tokenizer has no chat template; use a chat model")
-        self._has_system_role = self._accepts_system_role()
-        self._between, self._opening = self._suffix_parts()
+        self.template = ChatTemplate(tokenizer, model, values or {}, clock or datetime.now())
+        turn = self.template.turn
+        self._end = self.encode_template(turn.end)[0]
+        self._thought_length = len(self.encode_template(turn.empty_thought))
         self.stop_token_ids = self._stop_tokens()
 
     @classmethod
-    def load(cls, model: str) -> ChatFormat:
-        """The format of a Hugging Face id, a local folder or a packaged pocket model."""
+    def load(
+        cls, model: str, server: TemplateFields | None = None, clock: datetime | None = None
+    ) -> ChatFormat:
+        """The format of a Hugging Face id, a local folder or a packaged pocket model.
+
+        Args:
+            model: where the tokenizer lies.
+            server: the config of its server, which may give the template and values for it.
+            clock: the moment that the template takes for now.
+
+        Raises:
+            ConfigError: the server's template file cannot be read.
+            TemplateError: there is no usable chat template.
+        """
         # Not at the top: what imports this module may yet choose to do without PyTorch.
         from transformers import AutoTokenizer
 
-        return cls(AutoTokenizer.from_pretrained(locate_model(model)), model)
+        tokenizer = AutoTokenizer.from_pretrained(locate_model(model))
+        return cls.of_server(tokenizer, model, server, clock)
+
+    @classmethod
+    def of_server(
+        cls,
+        tokenizer: PreTrainedTokenizerBase,
+        model: str,
+        server: TemplateFields | None,
+        clock: datetime | None = None,
+    ) -> ChatFormat:
+        """The same with a tokenizer that is loaded already; it gets the server's template."""
+        if server is None:
+            return cls(tokenizer, model, clock=clock)
+        if server.chat_template is not None:
+            tokenizer.chat_template = read_template(server.chat_template)
+        return cls(tokenizer, model, server.chat_template_kwargs, clock)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of content, none of them a mark of the template, whatever the text spells."""
@@ -73,47 +120,88 @@ class ChatFormat:
         return self._encoder.control_ids
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """What was said: the text without special tokens and outer white space."""
-        return self.tokenizer.decode(list(token_ids), skip_special_tokens=True).strip()
+        """What was said: the text without special tokens, thoughts and outer white space."""
+        text = self.tokenizer.decode(list(token_ids), skip_special_tokens=True)
+        return without_thought(text).strip()
 
     def open(self, messages: Sequence[Message]) -> list[int]:
         """The prompt up to and including the mark that opens the assistant's next message."""
-        contents = dict.fromkeys(each.content for each in messages)
-        apart = [
-            text for text in contents if self._encoder.spells_mark(text) or _STAND_IN.search(text)
-        ]
-        if not apart:
-            return self.encode_template(self._render(messages, add_generation_prompt=True))
-        return self._open_around(messages, apart)
-
-    def _open_around(self, messages: Sequence[Message], apart: Sequence[str]) -> list[int]:
-        """The prompt with these contents encoded apart from the template that holds them."""
-        numbers = {text: STAND_IN.format(number) for number, text in enumerate(apart)}
-        shown = [Message(each.role, numbers.get(each.content, each.content)) for each in messages]
-        parts = _STAND_IN.split(self._render(shown, add_generation_prompt=True))
-        ids = self.encode_template(parts[0])
-        for number, text in zip(parts[1::2], parts[2::2], strict=True):
-            ids += [*self.encode(apart[int(number)]), *self.encode_template(text)]
-        return ids
+        return self._encode_pieces(self.template.pieces(messages))
 
     def reply_suffix(self, sampled_ids: Sequence[int], text: str) -> list[int]:
         """What follows the assistant's sampled ids: its end, the user's text, the next opening.
 
         Where the assistant already sampled the template's end mark it is not repeated.
         """
-        between = self._between
-        if sampled_ids and sampled_ids[-1] == between[0]:
-            between = between[1:]
-        return [*between, *self.encode(text), *self._opening]
+        turn = self.template.turn
+        suffix = self._encode_pieces(
+            [Piece(turn.end + turn.after_end, False), Piece(text.strip(), True),
+             Piece(turn.opening, False)]
+        )  # fmt: skip
+        ended = bool(sampled_ids) and sampled_ids[-1] == self._end
+        return suffix[1:] if ended else suffix
 
-    def single_message_parts(self) -> tuple[list[int], list[int]]:
-        """Ids before and after the content of a prompt that is one user message."""
-        text = self._render([Message("user", FIRST_MARK)], add_generation_prompt=True)
-        before, _, after = text.partition(FIRST_MARK)
-        return self.encode_template(before), self.encode_template(after)
+    def spoken(self, text: str) -> list[int]:
+        """The ids with which the model itself says a text, from the opening to its end mark."""
+        turn = self.template.turn
+        words = Piece(f"{turn.lead}{text.strip()}{turn.tail}", True)
+        return [*self._behind(turn.opening, [words]), self._end]
+
+    def answer(self, text: str) -> list[int]:
+        """The ids with which the model begins an answer of these words behind the opening.
+
+        Raises:
+            TemplateError: the words change the opening's last tokens, so that no model says them.
+        """
+        turn = self.template.turn
+        ids = self._following(turn.opening, [Piece(turn.lead + text, True)])
+        if ids is None:
+            raise TemplateError(
+                f"{self.model}: '{text}' joins the last token of the prompt before it; give the "
+                "task labels that begin with a letter or digit"
+            )
+        return ids
+
+    def begin_message(self, text: str) -> list[int]:
+        """A prompt of one user message, from its first mark to the end of these first words."""
+        before, *_ = self.template.pieces([Message("user", "")])
+        return self._encode_pieces([before, Piece(text, True)])
+
+    def add_line(self, text: str) -> list[int]:
+        """A further line of that message; every line ends with a line break."""
+        return self._behind(LINE_BREAK, [Piece(text, True)])
+
+    def end_message(self, text: str) -> list[int]:
+        """The last words of that message and all up to where the answer begins."""
+        *_, after = self.template.pieces([Message("user", "")])
+        return self._behind(LINE_BREAK, [Piece(text, True), after])
+
+    def _encode_pieces(self, pieces: Sequence[Piece]) -> list[int]:
+        """The ids of all pieces together, or of each alone where a content spells a mark."""
+        if any(piece.is_content and self._encoder.spells_mark(piece.text) for piece in pieces):
+            return [
+                token
+                for piece in pieces
+                for token in (self.encode if piece.is_content else self.encode_template)(piece.text)
+            ]
+        return self.encode_template("".join(piece.text for piece in pieces))
+
+    def _behind(self, before: str, pieces: Sequence[Piece]) -> list[int]:
+        """The ids of pieces behind some text, or alone where they would join its last token."""
+        ids = self._following(before, pieces)
+        return self._encode_pieces(pieces) if ids is None else ids
+
+    def _following(self, before: str, pieces: Sequence[Piece]) -> list[int] | None:
+        """The ids that the tokenizer, given both together, makes of pieces behind some text."""
+        first = self.encode_template(before)
+        whole = self._encode_pieces([Piece(before, False), *pieces])
+        return whole[len(first) :] if whole[: len(first)] == first else None
 
     def verify(self, messages: Sequence[Message], exchanges: Sequence[tuple[str, str]]) -> None:
         """Compare the incremental context with the full template on a sample dialogue.
+
+        An empty thought with which the template opens a message stays in the context, also where
+        the template leaves it out of earlier messages.
 
         Args:
             messages: the start of the chat, ending with a user message.
@@ -123,69 +211,49 @@ class ChatFormat:
         Raises:
             TemplateError: they differ; the message shows the first differing token.
         """
-        incremental, chat = self.open(messages), list(messages)
+        messages = [self._without_marks(message) for message in messages]
+        context, more = self.open(messages), list[Message]()
         for said, answer in exchanges:
-            sampled = [*self.encode(said), self._between[0]]
-            incremental += [*sampled, *self.reply_suffix(sampled, answer)]
-            chat += [Message("assistant", said), Message("user", answer)]
-        full = self.open(chat)
-        if incremental != full:
-            raise TemplateError(self._first_difference(incremental, full))
+            del context[len(context) - self._thought_length :]
+            sampled = self.spoken(said)
+            context += [*sampled, *self.reply_suffix(sampled, answer)]
+            more += [Message("assistant", said), Message("user", answer)]
+        self.check_equal(context, messages, more)
 
-    def _first_difference(self, incremental: list[int], full: list[int]) -> str:
-        shared = min(len(incremental), len(full))
-        position = next((i for i in range(shared) if incremental[i] != full[i]), shared)
-        mine, theirs = incremental[position : position + 1], full[position : position + 1]
-        return (
-            f"{self.model}: its chat template cannot be extended token by token; token {position} "
-            f"is {self.tokenizer.convert_ids_to_tokens(mine)} when appended and "
-            f"{self.tokenizer.convert_ids_to_tokens(theirs)} in the full template; "
-            "use a model whose template keeps earlier messages unchanged"
-        )
+    def check_equal(
+        self, token_ids: Sequence[int], start: Sequence[Message], more: Sequence[Message] = ()
+    ) -> None:
+        """Compare ids with those of the full template for a chat and what was said after its start.
 
-    def _accepts_system_role(self) -> bool:
-        try:
-            text = self.tokenizer.apply_chat_template(
-                [
-                    {"role": "system", "content": FIRST_MARK},
-                    {"role": "user", "content": SECOND_MARK},
-                ],
-                tokenize=False,
+        Raises:
+            TemplateError: they differ; the message shows the first differing token.
+        """
+        full = self.encode_template(self.template.whole(start, more))
+        if list(token_ids) != full:
+            raise TemplateError(
+                f"{self.model}: {self.template.first_difference(token_ids, full)}; use a model "
+                "whose template keeps earlier messages unchanged, or write chat_template, a Jinja "
+                "file that does, for its server"
             )
-        except jinja2.TemplateError:
-            return False
-        return FIRST_MARK in text
 
-    def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        if not self._has_system_role:
-            messages = _without_system(messages)
-        return self.tokenizer.apply_chat_template(
-            [message.as_dict() for message in messages],
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-        )
-
-    def _suffix_parts(self) -> tuple[list[int], list[int]]:
-        text = self._render(
-            [
-                Message("user", "hello"),
-                Message("assistant", FIRST_MARK),
-                Message("user", SECOND_MARK),
-            ],
-            add_generation_prompt=True,
-        )
-        _, first, rest = text.partition(FIRST_MARK)
-        between, second, opening = rest.partition(SECOND_MARK)
-        if not (first and second and between and opening):
-            raise TemplateError(f"{self.model}: its chat template does not keep message contents")
-        return self.encode_template(between), self.encode_template(opening)
+    def _without_marks(self, message: Message) -> Message:
+        """A message in the place of one that spells a mark, which a template would take for one."""
+        if self._encoder.spells_mark(message.content):
+            return Message(message.role, "a")
+        return message
 
     def _stop_tokens(self) -> tuple[int, ...]:
-        stops = [self._between[0]]
+        stops = [self._end]
         end = self.tokenizer.eos_token_id
         if isinstance(end, int) and end not in stops:
             stops.append(end)
         return tuple(stops)
+
+
+def without_thought(text: str) -> str:
+    """What is heard of a text: nothing of a thought before `</think>`, or of one without an end."""
+    heard = text.rpartition("</think>")[2]
+    return "" if heard.lstrip().startswith("<think>") else heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,18 +266,24 @@ class MessageFormat:
 ModelFormat = ChatFormat | MessageFormat
 
 
-def format_loader(servers: Mapping[str, AnyServerConfig]) -> Callable[[str], ModelFormat]:
-    """How the model of each server is asked, by the server's name; each tokenizer is loaded once.
+def format_loader(
+    servers: Mapping[str, AnyServerConfig], clock: datetime | None = None
+) -> Callable[[str], ModelFormat]:
+    """How the model of each server is asked, by the server's name; each is made once.
 
     Its function raises `TemplateError` where a tokenizer has no usable chat template.
     """
-    load = cache(ChatFormat.load)
 
+    @cache
     def form(name: str) -> ModelFormat:
         server = servers[name]
-        if isinstance(server, ServerConfig):
-            return load(server.model)
-        return MessageFormat(server.model) if server.tokenizer is None else load(server.tokenizer)
+        model = server.model if isinstance(server, ServerConfig) else server.tokenizer
+        if model is None:
+            return MessageFormat(server.model)
+        try:
+            return ChatFormat.load(model, server, clock)
+        except TemplateError as error:
+            raise TemplateError(f"servers.{name}: {error}") from error
 
     return form
 
@@ -219,13 +293,3 @@ def token_format(load: Callable[[str], ModelFormat], policy: str) -> ChatFormat:
     form = load(policy)
     assert isinstance(form, ChatFormat)
     return form
-
-
-def _without_system(messages: Sequence[Message]) -> list[Message]:
-    """Give the system text to the first user message, or make it one, as such models expect."""
-    if not messages or messages[0].role != "system":
-        return list(messages)
-    system, *rest = messages
-    if rest and rest[0].role == "user":
-        return [Message("user", f"{system.content}\n\n{rest[0].content}"), *rest[1:]]
-    return [Message("user", system.content), *rest]

@@ -9,6 +9,7 @@ most likely beginnings of its answer.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -42,14 +43,15 @@ class ReadingFormat:
     def __init__(self, chat: ChatFormat, prompt: ReadingPrompt) -> None:
         self._chat = chat
         self._names = {"policy": prompt.policy_name, "user": prompt.user_name}
-        before, after = chat.single_message_parts()
-        self.start_ids = [*before, *chat.encode(f"{prompt.instruction}\n")]
-        self.question_ids = [*chat.encode(prompt.question), *after]
-        self.label_ids = first_tokens(chat, "", prompt.labels)
+        labels = label_tokens(chat, "", prompt.labels)
+        self.start_ids = chat.begin_message(f"{prompt.instruction.strip()}\n")
+        self.lead_ids = labels.before
+        self.question_ids = [*chat.end_message(prompt.question.strip()), *self.lead_ids]
+        self.label_ids = labels.first
 
     def utterance(self, speaker: Speaker, text: str) -> list[int]:
         """The ids that one utterance adds to the transcript."""
-        return self._chat.encode(f"{self._names[speaker]}: {text}\n")
+        return self._chat.add_line(f"{self._names[speaker]}: {text}\n")
 
     def session(self, client: SamplingClient, dialogue_id: str) -> ReadingSession:
         """Begin to read a dialogue."""
@@ -134,9 +136,9 @@ class LabelQuestion:
     def __init__(self, model: ModelFormat, labels: tuple[str, ...]) -> None:
         self._model = model
         self._labels = labels
-        self._label_ids: tuple[int, ...] = ()
+        self._tokens = LabelTokens([], ())
         if isinstance(model, ChatFormat):
-            self._label_ids = first_tokens(model, "", labels)
+            self._tokens = label_tokens(model, "", labels)
 
     def ask(
         self, client: SamplingClient, text: str, routing_key: str
@@ -144,34 +146,54 @@ class LabelQuestion:
         """The distribution over the labels [labels] behind a text."""
         if isinstance(self._model, MessageFormat):
             return read_labels_of_message(cast(EndpointClient, client), text, self._labels)
-        before, after = self._model.single_message_parts()
-        prompt_ids = [*before, *self._model.encode(text), *after]
-        return read_labels(client, prompt_ids, self._label_ids, routing_key)
+        prompt_ids = [*self._model.open([Message("user", text)]), *self._tokens.before]
+        return read_labels(client, prompt_ids, self._tokens.first, routing_key)
 
 
-def first_tokens(chat: ChatFormat, start: str, labels: Sequence[str]) -> tuple[int, ...]:
-    """The first token of each label behind the words `start`, which a space sets apart.
+@dataclass(frozen=True, slots=True)
+class LabelTokens:
+    """What goes between a prompt's opening and a label, and the first token of each label."""
+
+    before: list[int]
+    first: tuple[int, ...]
+
+
+def label_tokens(chat: ChatFormat, start: str, labels: Sequence[str]) -> LabelTokens:
+    """The tokens with which a model begins each label behind the words `start`.
+
+    They are those that the tokenizer gives a label behind the rendered opening of the answer, with
+    what the chat template puts before an answer's first word. A space sets labels apart from
+    `start`, where there is one.
 
     Raises:
-        TemplateError: two labels begin with the same token, or a label changes the tokens of
-            `start`.
+        TemplateError: two labels begin with the same token, one begins with white space, or a
+            label changes the tokens before it.
     """
-    before = chat.encode(start)
-    ids = []
-    for label in labels:
-        whole = chat.encode(f"{start} {label}" if start else label)
-        if whole[: len(before)] != before or len(whole) == len(before):
+    before = chat.answer(start)
+    answers = [chat.answer(f"{start} {label}" if start else label) for label in labels]
+    if not start and any(answer[: len(before)] != before for answer in answers):
+        # the template's white space is part of the words' own tokens
+        before = []
+    first = []
+    for label, answer in zip(labels, answers, strict=True):
+        token = answer[len(before) : len(before) + 1]
+        if answer[: len(before)] != before or not token:
             raise TemplateError(
                 f"{chat.model}: the label '{label}' does not begin with a token of its own behind "
                 f"'{start}'; give the task other words"
             )
-        ids.append(whole[len(before)])
-    if len(set(ids)) < len(ids):
+        if not chat.tokenizer.decode(token).strip():
+            raise TemplateError(
+                f"{chat.model}: the label '{label}' begins with a token of white space alone; give "
+                "the task labels that begin with a letter or digit"
+            )
+        first += token
+    if len(set(first)) < len(first):
         raise TemplateError(
             f"{chat.model}: two of the labels {list(labels)} begin with the same "
             "token; give the task labels that differ in their first token"
         )
-    return tuple(ids)
+    return LabelTokens(before, tuple(first))
 
 
 async def read_labels(

@@ -18,7 +18,7 @@ from curio_ray.roles.reading import (
     MessageReadingFormat,
     ReadingFormat,
     ReadingSession,
-    first_tokens,
+    label_tokens,
     read_labels,
     reading_format,
 )
@@ -248,6 +248,5 @@ def _context_format(
             "cannot read the policy's context; write transcript, or a server of a model with the "
             "policy's tokenizer"
         )
-    return PolicyContextFormat(
-        chat, chat.encode(answer.start), first_tokens(chat, answer.start, answer.labels)
-    )
+    labels = label_tokens(chat, answer.start, answer.labels)
+    return PolicyContextFormat(chat, labels.before, labels.first)

@@ -72,10 +72,9 @@ def exchanges_of(demonstration: Demonstration) -> int:
 
 def _spoken(chat: ChatFormat, prompt: Sequence[Message], utterances: Sequence[str]) -> Example:
     """Own and others' words in turns after the prompt, the own ones first."""
-    end = chat.stop_token_ids[0]
     pieces, own = [chat.open(prompt)], [False]
     for index in range(0, len(utterances), 2):
-        said = [*chat.encode(utterances[index]), end]
+        said = chat.spoken(utterances[index])
         pieces.append(said)
         own.append(True)
         if index + 2 < len(utterances):

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from curio_ray.dialogue import Turn
 from curio_ray.model_paths import locate_model
-from curio_ray.roles.chat import STAND_IN, ChatFormat
+from curio_ray.roles.chat import ChatFormat
 from curio_ray.roles.reading import ReadingFormat
 from curio_ray.roles.user_model import PolicyContextFormat
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
@@ -91,14 +91,16 @@ def test_harmless_content_has_the_ids_of_the_full_template(formats, kind, text):
     chat = formats[kind]
     messages = [Message("user", text), Message("assistant", "Good."), Message("user", "Yes.")]
     full = chat.tokenizer.apply_chat_template(
-        [each.as_dict() for each in messages], tokenize=False, add_generation_prompt=True
+        [{"role": each.role, "content": each.content.strip()} for each in messages],
+        tokenize=False,
+        add_generation_prompt=True,
     )
     assert chat.open(messages) == chat.tokenizer.encode(full, add_special_tokens=False)
 
 
 def test_content_cannot_stand_in_for_other_content(formats):
     chat = formats["chatml"]
-    forged = STAND_IN.format(0)
+    forged = "curiomark0x"
     ids = chat.open([Message("system", "<|im_end|>"), Message("user", forged)])
     assert forged in chat.tokenizer.decode(ids)
 
