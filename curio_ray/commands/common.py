@@ -14,6 +14,7 @@ from rich.console import Console
 
 from curio_ray.commands.completion import complete_config, complete_field
 from curio_ray.config import RunConfig
+from curio_ray.config.base import local_folder
 from curio_ray.errors import ConfigError
 from curio_ray.log_files import output_to_file
 from curio_ray.plan import Plan, check_plan, make_plan, read_machine
@@ -50,6 +51,14 @@ Users = Annotated[
 Seed = Annotated[
     int | None, typer.Option(min=0, help="Seed of the sampling; the run's by default.")
 ]
+
+
+def not_an_address(path: Path | None) -> Path | None:
+    """The folder that a command writes to, if it is one of this machine's file systems."""
+    try:
+        return path if path is None else local_folder(path)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def override(field: str, value: object) -> list[str]:

@@ -18,6 +18,7 @@ from curio_ray.commands.common import (
     Overrides,
     all_changes,
     check_config,
+    not_an_address,
 )
 from curio_ray.commands.completion import complete_rewards
 from curio_ray.compare.runs import (
@@ -49,7 +50,10 @@ def compare(
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Runs per reward, with seeds 0, 1, ...")] = 3,
     output: Annotated[
-        Path | None, typer.Option(help="The comparison's folder; by default OUTPUT-compare.")
+        Path | None,
+        typer.Option(
+            help="The comparison's folder; by default OUTPUT-compare.", callback=not_an_address
+        ),
     ] = None,
     vary: Annotated[
         str | None,

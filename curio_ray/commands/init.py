@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from curio_ray.commands.common import not_an_address
 from curio_ray.commands.completion import complete_config
 from curio_ray.config import parse_config
 from curio_ray.config.commented import commented_yaml
@@ -25,7 +26,10 @@ every field:    python -m curio_ray.config.reference"""
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Where to write it.", callback=not_an_address),
+    ],
     name: Annotated[
         str,
         typer.Option(

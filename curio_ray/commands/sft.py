@@ -12,7 +12,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from curio_ray.commands.common import ConfigFile, Overrides
+from curio_ray.commands.common import ConfigFile, Overrides, not_an_address
 from curio_ray.config import load_config
 from curio_ray.config.supervised import RoleName
 from curio_ray.errors import ConfigError
@@ -40,7 +40,10 @@ def sft(
         list[str] | None, typer.Option("--role", help="One role; all by default. Repeatable.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the models, instead of the config's.")
+        Path | None,
+        typer.Option(
+            help="Folder of the models, instead of the config's.", callback=not_an_address
+        ),
     ] = None,
     overrides: Overrides = None,
 ) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from curio_ray.compare.runs import write_result
+from curio_ray.config import RunConfig
 from curio_ray.run_folder import RunFolder
 from curio_ray.run_folder.existing_runs import holds_a_run
 from curio_ray.tasks.base import Split
@@ -32,6 +34,10 @@ class ComparedCurio(Curio):
         except BaseException:
             self.cleanup()
             raise
+
+    def _output(self, run: RunConfig) -> Path:
+        """Checkpoints lie in the run's own folder."""
+        return run.output
 
     def training_step(self) -> None:
         """One iteration; after the last one also the evaluation on both splits."""

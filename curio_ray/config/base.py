@@ -1,14 +1,34 @@
 """The strict pydantic base of every config section."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def local_folder(path: Path) -> Path:
+    """The path itself, if it is one of this machine's file systems.
+
+    Raises:
+        ValueError: it is an address such as s3://bucket/run; says what to write.
+    """
+    # a path has lost one of the address's slashes
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise ValueError(
+            "an address is no folder; write the path under which it is mounted on all nodes, "
+            "such as /shared/runs/NAME"
+        )
+    return path
+
+
+Folder = Annotated[Path, AfterValidator(local_folder)]
 
 
 class Section(BaseModel):

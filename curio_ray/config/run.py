@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from curio_ray.config.base import Section
+from curio_ray.config.base import Folder, Section
 from curio_ray.config.cluster import ClusterConfig
 from curio_ray.config.evaluation import EvaluationConfig
 from curio_ray.config.gpu_shares import share_problem
@@ -39,8 +38,8 @@ class RunConfig(Section):
 
     seed: Annotated[int, Field(ge=0)] = 0
     """Of users, sampling and learning."""
-    output: Path
-    """The run folder."""
+    output: Folder
+    """The run folder. On a cluster it lies on a file system that all nodes share."""
     task: TaskConfig
     """What the dialogues are about."""
     servers: dict[str, AnyServerConfig]

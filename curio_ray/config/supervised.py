@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from curio_ray.config.base import Positive, Section
+from curio_ray.config.base import Folder, Positive, Section
 
 RoleName = Literal["policy", "environment", "user_model", "reward_model"]
 FRESH = "fresh"
@@ -74,7 +74,7 @@ class SupervisedRoleConfig(Section):
 class SupervisedConfig(Section):
     """`curio sft`: models that have learned from the task's recorded conversations."""
 
-    output: Path = Path("runs/supervised")
+    output: Folder = Path("runs/supervised")
     """Folder of the models; each is written to a folder of its role's name."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: mixed precision, with weights in float32."""

@@ -43,12 +43,16 @@ class RankState:
         return None if lora is None else lora.model_dump(mode="json", exclude={"dropout"})
 
 
-def save_state(state: RankState, counters: Mapping[str, int], folder: Path) -> None:
+def save_state(state: RankState, counters: Mapping[str, int], folder: Path) -> list[Path]:
     """Write everything that the next step depends on. A collective.
 
     A model that adapters were put into is not written: it is the start policy.
+
+    Returns:
+        The files that this rank has written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    files = []
     # at stage 0 every rank holds everything
     writers = state.ranks if state.config.zero_stage else 1
     if state.rank < writers:
@@ -56,11 +60,15 @@ def save_state(state: RankState, counters: Mapping[str, int], folder: Path) -> N
         for kind in KINDS:
             parts = ((shard.name, shard.start, shard.tensors[kind]) for shard in shards)
             _write_shards(folder, kind, state.rank, parts)
-    torch.save(_random_states(), _random_file(folder, state.rank))
+            files.append(_shard_file(folder, kind, state.rank))
+    files.append(_random_file(folder, state.rank))
+    torch.save(_random_states(), files[-1])
     if state.rank == 0:
         values = {"writers": writers, "lora": state.adapters, **counters}
-        (folder / STATE_FILE).write_text(json.dumps(values, indent=2))
+        files.append(folder / STATE_FILE)
+        files[-1].write_text(json.dumps(values, indent=2))
     torch.distributed.barrier()
+    return files
 
 
 def load_state(state: RankState, folder: Path) -> dict[str, int]:

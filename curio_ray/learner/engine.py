@@ -134,10 +134,14 @@ class LearnerEngine:
             "skipped_steps": float(skipped),
         }
 
-    def save(self, folder: Path) -> None:
-        """Write the whole training state into `folder`, each rank its part."""
+    def save(self, folder: Path) -> list[Path]:
+        """Write the whole training state into `folder`, each rank its part.
+
+        Returns:
+            The files that this rank has written.
+        """
         counters = {name: getattr(self, name) for name in COUNTERS}
-        save_state(self._rank_state, counters, folder)
+        return save_state(self._rank_state, counters, folder)
 
     def load(self, folder: Path) -> None:
         """Take up the training state of `folder`; the next steps equal those after the save.

@@ -20,6 +20,13 @@ from curio_ray.config.run import RunConfig
 from curio_ray.errors import LearnerError
 from curio_ray.heavy_imports import when_idle, without_collections
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence, check_finite
+from curio_ray.learner.shared_folder import (
+    FolderProbe,
+    RankMark,
+    check_arrived,
+    file_sizes,
+    leave_mark,
+)
 from curio_ray.model_paths import locate_model
 from curio_ray.placement.layout import learner_bundle
 from curio_ray.placement.reservation import Reservation
@@ -60,6 +67,10 @@ class LearnerRank:
         self._port = socket.socket()
         self._port.bind(("", 0))
         return address, int(self._port.getsockname()[1])
+
+    def leave_mark(self, folder: str) -> RankMark:
+        """Answer the driver's probe of the output folder."""
+        return leave_mark(Path(folder), self._rank, ray.util.get_node_ip_address())
 
     def start(self, rendezvous: tuple[str, int]) -> dict[str, Any]:
         """Import, join the group of ranks and load the model.
@@ -122,17 +133,18 @@ class LearnerRank:
         stream = weights.named_adapters if self._sender.adapters_alone else weights.named_tensors
         return self._sender.send(stream(DTYPES[self._config.policy_server.dtype]), version)
 
-    def save(self, folder: str) -> None:
-        """Write this rank's part of the training state."""
-        self._started_engine.save(Path(folder))
+    def save(self, folder: str) -> dict[str, int]:
+        """Write this rank's part of the training state; returns its files' sizes by name."""
+        return file_sizes(Path(folder), self._started_engine.save(Path(folder)))
 
     def load(self, folder: str) -> None:
         """Take up the training state of a folder."""
         self._started_engine.load(Path(folder))
 
-    def export_policy(self, folder: str) -> None:
-        """Write the policy as a Hugging Face folder; rank 0 does."""
+    def export_policy(self, folder: str) -> dict[str, int]:
+        """Write the policy as a Hugging Face folder; rank 0 does, and returns its files' sizes."""
         self._started_engine.export_policy(Path(folder))
+        return file_sizes(Path(folder), list(Path(folder).iterdir())) if self._rank == 0 else {}
 
     def close(self) -> None:
         """Release the sender's files and connections."""
@@ -153,13 +165,27 @@ class LearnerGroup:
     `start`, `wait_ready` and `load` then bring the group back from a checkpoint; the weight
     sync must be connected again.
 
+    Args:
+        config: the run's.
+        reservation: where the ranks lie; by default anywhere.
+        output: a folder of which the ranks must show, before they are ready, that they write where
+            the driver reads.
+
     Raises:
         ConfigError: there is no such model.
     """
 
-    def __init__(self, config: RunConfig, reservation: Reservation | None = None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        reservation: Reservation | None = None,
+        output: Path | None = None,
+    ) -> None:
         self._config = config
         self._reservation = reservation
+        self._output = output
+        self._probe: FolderProbe | None = None
+        self._marks: list[ray.ObjectRef] = []
         # Found here, since a rank may run in another folder.
         self._model_path = locate_model(config.policy_server.model)
         self._started: list[ray.ObjectRef] = []
@@ -175,6 +201,9 @@ class LearnerGroup:
             )
             for rank in range(self._config.learner.ranks)
         ]
+        if self._output is not None:
+            self._probe = FolderProbe(self._output)
+            self._marks = [rank.leave_mark.remote(self._probe.folder) for rank in self.ranks]
         rendezvous = self.ranks[0].rendezvous.remote()
         self._started = [rank.start.remote(rendezvous) for rank in self.ranks]
 
@@ -184,8 +213,10 @@ class LearnerGroup:
         Raises:
             DeadlineError: a rank was not ready within `learner.start_deadline_s`.
             LearnerError: a rank died or failed.
+            PreflightError: a rank writes where the driver does not read.
         """
         deadline_s = self._config.learner.start_deadline_s
+        self._check_marks(deadline_s)
         return self._wait(self._started, "start", "learner.start_deadline_s", deadline_s)
 
     def check_start(self) -> None:
@@ -193,7 +224,11 @@ class LearnerGroup:
 
         Raises:
             LearnerError: a rank died or failed.
+            PreflightError: a rank writes where the driver does not read.
         """
+        marks = len(self._marks)
+        if marks and not ray.wait(self._marks, num_returns=marks, timeout=0)[1]:
+            self._check_marks(0.0)
         ended = ray.wait(self._started, num_returns=len(self._started), timeout=0)[0]
         try:
             ray.get(ended)
@@ -243,8 +278,12 @@ class LearnerGroup:
         return sent
 
     def save(self, folder: str | Path) -> None:
-        """Write the whole training state; every rank writes its part."""
-        self._call("save", _absolute(folder))
+        """Write the whole training state; every rank writes its part.
+
+        Raises:
+            CheckpointError: what a rank has written did not reach this machine.
+        """
+        self._write("save", folder)
 
     def load(self, folder: str | Path) -> None:
         """Take up a training state saved by a group of the same shape.
@@ -255,8 +294,12 @@ class LearnerGroup:
         self._call("load", _absolute(folder))
 
     def export_policy(self, folder: str | Path) -> None:
-        """Write the policy as a Hugging Face folder."""
-        self._call("export_policy", _absolute(folder))
+        """Write the policy as a Hugging Face folder.
+
+        Raises:
+            CheckpointError: what rank 0 has written did not reach this machine.
+        """
+        self._write("export_policy", folder)
 
     def shutdown(self) -> None:
         """End every rank; returns at once where there is none."""
@@ -265,6 +308,22 @@ class LearnerGroup:
         calls = [rank.close.remote() for rank in self.ranks]
         ray.wait(calls, num_returns=len(calls), timeout=CLOSE_DEADLINE_S)
         self._kill()
+        if self._probe is not None:
+            self._probe.remove()
+
+    def _write(self, method: str, folder: str | Path) -> None:
+        absolute = _absolute(folder)
+        sizes = self._call(method, absolute)
+        named = {f"learner rank {rank}": each for rank, each in enumerate(sizes)}
+        check_arrived(Path(absolute), named)
+
+    def _check_marks(self, deadline_s: float) -> None:
+        if self._probe is None:
+            return
+        probe, self._probe = self._probe, None
+        marks, self._marks = self._marks, []
+        field = "learner.start_deadline_s"
+        probe.check(self._wait(marks, "leave_mark", field, deadline_s))
 
     def _call(self, method: str, *arguments: Any) -> list[Any]:
         deadline_s = self._config.learner.step_deadline_s
@@ -302,7 +361,7 @@ class LearnerGroup:
 
 
 def _absolute(folder: str | Path) -> str:
-    return str(Path(folder).resolve())
+    return str(Path(folder).absolute())
 
 
 def _import_libraries() -> None:

@@ -170,7 +170,7 @@ class Curio(HomelessAlgorithm):
     def setup(self, config: CurioConfig) -> None:
         """Start servers, learner and runners side by side, then wait for all of them."""
         run = config.run_config
-        started = self._started or start_run(run)
+        started = self._started or start_run(run, output=self._output(run))
         self._reservation, self.trainer = started.reservation, started.trainer
         self.last_iteration: Iteration | None = None
         try:
@@ -190,6 +190,10 @@ class Curio(HomelessAlgorithm):
             self.trainer.servers.handles(),
             run.cluster.recovery_deadline_s,
         )
+
+    def _output(self, run: RunConfig) -> Path | None:
+        """The folder that learner ranks must share with this process; RLlib names it later."""
+        return None
 
     def training_step(self) -> None:
         """One iteration of the core, logged under its own metric names."""

@@ -57,7 +57,7 @@ def train(
             progress.say(f"{name.replace('_', ' ')}: {link}")
         stop.listen()
         try:
-            algorithm = _build(config, progress)
+            algorithm = _build(config, run, progress)
             try:
                 finished = _run(algorithm, config, run, progress, resume, stop, started_at)
             finally:
@@ -132,9 +132,9 @@ def _first_evaluation(run: RunFolder) -> dict[str, Any]:
     return lines[0]
 
 
-def _build(config: RunConfig, progress: ProgressDisplay) -> Curio:
+def _build(config: RunConfig, run: RunFolder, progress: ProgressDisplay) -> Curio:
     progress.phase("starting servers, learner and dialogue runners")
-    started = start_run(config, progress.phase)
+    started = start_run(config, progress.phase, run.path)
     try:
         # By now imported ahead, or servers and learner load meanwhile
         from curio_ray.training.algorithm import Curio, CurioConfig

@@ -87,17 +87,23 @@ class Trainer:
 
     Constructing it starts the actors in their places, by default anywhere, without waiting for
     them. `wait_ready` waits for the servers; the learner is waited for where it is first needed,
-    after the first dialogues.
+    after the first dialogues. `output` is the folder that learner ranks must share with this
+    process, where one is given.
     """
 
-    def __init__(self, config: RunConfig, reservation: Reservation | None = None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        reservation: Reservation | None = None,
+        output: Path | None = None,
+    ) -> None:
         self.config = config
         self.task = make_task(config.task, config.seed)
         self._intrinsic = make_reward(config.rewards.intrinsic)
         users = self.task.users("train")
         self._batches = TrainingBatches(config, users, training_options(config))
         self._second_user_model = make_second_user_model(config, self.task)
-        self.learner = LearnerGroup(config, reservation)
+        self.learner = LearnerGroup(config, reservation, output)
         self.servers: ServerSet = start_servers(config, reservation)
         self.learner.start()
         self.supervisor = Supervisor(config, self.servers, self.learner)
@@ -282,10 +288,14 @@ class StartedRun:
             self.reservation.release()
 
 
-def start_run(config: RunConfig, say: Callable[[str], None] | None = None) -> StartedRun:
+def start_run(
+    config: RunConfig,
+    say: Callable[[str], None] | None = None,
+    output: Path | None = None,
+) -> StartedRun:
     """Reserve a run's places and let its servers and learner load there; does not wait for them.
 
-    `say` is told which nodes are waited for.
+    `say` is told which nodes are waited for. `output` is as in `Trainer`.
 
     Raises:
         PreflightError: the places cannot be had, now or later.
@@ -293,7 +303,7 @@ def start_run(config: RunConfig, say: Callable[[str], None] | None = None) -> St
     """
     reservation = reserve(config, say)
     try:
-        return StartedRun(reservation, Trainer(config, reservation))
+        return StartedRun(reservation, Trainer(config, reservation, output))
     except BaseException:
         reservation.release()
         raise

@@ -142,6 +142,28 @@ def test_bad_config_ends_plan_as_well(curio):
     assert "servers.frozen.kv_cache_gib: 4000.00 GiB; write " in ended.error
 
 
+ADDRESS = "s3://bucket/runs/pocket"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", str(POCKET), "--output", ADDRESS),
+        ("plan", str(POCKET), "--set", f"output={ADDRESS}"),
+        ("sft", "education_pocket", "--output", ADDRESS),
+        ("compare", str(POCKET), "--rewards", "mtrlhf", "--output", ADDRESS),
+        ("init", ADDRESS),
+        ("pocket", "build", "--output", "gs://bucket/pocket"),
+    ],
+)
+def test_an_address_instead_of_a_folder_says_what_to_write(curio, command, tmp_path):
+    ended = curio(*command)
+    assert ended.code == 2, ended.output
+    assert "an address is no folder; write the path under which it is mounted" in ended.error
+    assert ended.heavy_modules == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_reward_ends_a_comparison_as_well(curio, tmp_path):
     ended = curio("compare", str(POCKET), "--rewards", "mtrlhf,dif_acc")
     assert ended.code == 2

@@ -14,9 +14,16 @@ import ray
 from safetensors.numpy import load_file
 
 from curio_ray.config import RunConfig
-from curio_ray.errors import ConfigError, DeadlineError, LearnerError
+from curio_ray.errors import (
+    CheckpointError,
+    ConfigError,
+    DeadlineError,
+    LearnerError,
+    PreflightError,
+)
 from curio_ray.learner.group import LearnerGroup
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence
+from curio_ray.run_folder.checkpoints import Checkpoints
 from curio_ray.weights.arrays import as_tensors
 from curio_ray.weights.shared_memory import SharedMemorySender
 
@@ -235,6 +242,54 @@ def test_a_killed_rank_is_named_and_the_restarted_group_continues(
     group.wait_ready()
     group.load(tmp_path)
     assert group.update(sequences) == expected
+
+
+def test_a_rank_that_writes_where_the_driver_does_not_read_ends_the_start(
+    make_run_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the working folder of each process: the same path, and another folder in the rank's process
+    monkeypatch.chdir(tmp_path)
+    group = LearnerGroup(make_run_config(), output=Path("/proc/self/cwd/run"))
+    group.start()
+    with pytest.raises(PreflightError, match=r"output: .* of learner rank 0 .* all nodes share"):
+        check_for_a_minute(group)
+    group.shutdown()
+
+
+def test_ranks_that_share_the_folder_leave_nothing_in_it(
+    make_run_config: MakeConfig, tmp_path: Path
+) -> None:
+    group = LearnerGroup(make_run_config(ranks=2), output=tmp_path)
+    group.start()
+    group.wait_ready()
+    assert list(tmp_path.iterdir()) == []
+    group.shutdown()
+
+
+def test_a_save_whose_files_do_not_reach_the_driver_is_no_checkpoint(
+    run_group: Callable[..., LearnerGroup], tmp_path: Path
+) -> None:
+    def lose_the_first_file(rank: Any) -> None:
+        from curio_ray.learner import group as in_the_rank
+
+        sizes_of = in_the_rank.file_sizes
+
+        def lose(folder: Path, files: list[Path]) -> dict[str, int]:
+            sizes = sizes_of(folder, files)
+            files[0].unlink()
+            return sizes
+
+        in_the_rank.file_sizes = lose
+
+    group = run_group(ranks=2)
+    ray.get(group.ranks[1].__ray_call__.remote(lose_the_first_file))
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    with (
+        pytest.raises(CheckpointError, match=r"learner rank 1 has written .* not here"),
+        checkpoints.write(1) as folder,
+    ):
+        group.save(folder)
+    assert checkpoints.all() == []
 
 
 def test_a_rank_that_is_late_is_named_with_the_field_to_raise(make_run_config: MakeConfig) -> None:
