@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -23,6 +25,27 @@ def register_packed_attention() -> str:
 
     AttentionInterface.register(PACKED_ATTENTION, packed_attention)
     return PACKED_ATTENTION
+
+
+@contextmanager
+def attention_calls() -> Iterator[list[torch.nn.Module]]:
+    """Inside, the layers that use packed attention are listed, once for each use.
+
+    A model whose layers have attention of their own lists none.
+    """
+    from transformers import AttentionInterface
+
+    layers: list[torch.nn.Module] = []
+
+    def listed(module: torch.nn.Module, *tensors: Any, **options: Any) -> tuple[torch.Tensor, None]:
+        layers.append(module)
+        return packed_attention(module, *tensors, **options)
+
+    AttentionInterface.register(PACKED_ATTENTION, listed)
+    try:
+        yield layers
+    finally:
+        AttentionInterface.register(PACKED_ATTENTION, packed_attention)
 
 
 def packed_attention(

@@ -13,6 +13,7 @@ import torch.distributed
 
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
+from curio_ray.learner.architecture import check_architecture, check_first_step
 from curio_ray.learner.checkpoint import RankState, load_state, save_state
 from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.lora import adapters_off
@@ -81,6 +82,11 @@ class LearnerEngine:
         shards = OptimizerShards(self.deepspeed, self.optimizer, config.zero_stage, self.rank)
         self._rank_state = RankState(shards, config, self.rank, self.ranks, seed)
         self.policy_weights = PolicyWeights(self.language_model, config.zero_stage)
+        check_architecture(
+            lambda pack: self.deepspeed(pack)[0],
+            self.deepspeed.module,
+            several=config.tokens_per_pack > 1,
+        )
 
     def score(self, sequences: Sequence[TrainingSequence]) -> dict[int, SequenceScore]:
         """Log-probabilities, reference log-probabilities and values of this rank's share.
@@ -108,7 +114,7 @@ class LearnerEngine:
 
         Raises:
             LearnerError: a sequence holds numbers that are not finite, or too many steps in a row
-                had gradients that are not.
+                had gradients that are not, or the first step was not taken from the start policy.
         """
         check_finite(sequences)
         sums, skipped = MetricSums(), 0
@@ -121,6 +127,8 @@ class LearnerEngine:
                 compares = untouched and self._tells_agreement(members)
                 with adapter_dropout(self.deepspeed.module):
                     norm = self._minibatch_step(members, sums, compares)
+                if self.updates == 0 and untouched:
+                    check_first_step(sums.over_ranks(self.device))
                 if norm is None:
                     skipped += 1
                 else:

@@ -107,7 +107,7 @@ class PolicyValueModel(PackReader):
 
 def logit_softcap(model: Any) -> float | None:
     """What the model caps its logits to, as Gemma 2 does, or None."""
-    cap: float | None = getattr(model.config, "final_logit_softcapping", None)
+    cap: float | None = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
     return cap
 
 

@@ -9,17 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from curio_ray.architectures import NOT_REPLACED, architecture_of, not_repeated
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
-from curio_ray.learner.attention import register_packed_attention
+from curio_ray.learner.attention import PACKED_ATTENTION, register_packed_attention
 from curio_ray.learner.lora import add_adapters
-from curio_ray.learner.model import (
-    PolicyModel,
-    PolicyValueModel,
-    ValueHead,
-    logit_softcap,
-    soft_cap,
-)
+from curio_ray.learner.model import PolicyModel, PolicyValueModel, ValueHead
+from curio_ray.model_weights import explain_missing
 
 DTYPES = {
     "float32": torch.float32,
@@ -39,7 +35,9 @@ def build_policy_value_model(
     language_model = load_language_model(model_path, config.precision)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        head = ValueHead(language_model.config.hidden_size, config.value.hidden_size)
+        head = ValueHead(
+            language_model.get_output_embeddings().in_features, config.value.hidden_size
+        )
     head.to(DTYPES[config.precision])
     if config.lora is not None:
         add_adapters(language_model, config.lora, seed)
@@ -58,18 +56,38 @@ def load_language_model(model_path: str, precision: str) -> Any:
     """A Hugging Face causal language model with packed attention and without dropout.
 
     Raises:
-        LearnerError: the model does something to its logits that the learner would not repeat.
+        LearnerError: transformers cannot make it, its weights lack a tensor, or its layers do not
+            take an attention from outside.
     """
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(
-        model_path,
-        dtype=DTYPES[precision],
-        attn_implementation=register_packed_attention(),
-    )
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            model_path,
+            dtype=DTYPES[precision],
+            attn_implementation=register_packed_attention(),
+            output_loading_info=True,
+        )
+    except (ImportError, KeyError, TypeError, ValueError) as error:
+        raise LearnerError(f"{model_path}: {_explain(model_path, error)}") from error
+    if missing := explain_missing(found):
+        raise LearnerError(f"{model_path}: {missing}")
     _disable_dropout(model)
-    _check_output_head(model, model_path)
     return model
+
+
+def _explain(model_path: str, error: Exception) -> str:
+    """Why transformers could not make a model, with the architecture's name."""
+    from transformers import AutoConfig
+
+    try:
+        name = architecture_of(AutoConfig.from_pretrained(model_path).to_dict())
+    except (KeyError, ValueError):
+        name = "an architecture that this transformers does not know"
+    # older layers look up their attention among classes of their own
+    if isinstance(error, KeyError) and error.args == (PACKED_ATTENTION,):
+        return not_repeated(name, NOT_REPLACED)
+    return f"transformers cannot make {name} ({error}); choose another model"
 
 
 @contextmanager
@@ -106,17 +124,3 @@ def _checkpoint_gradients(language_model: Any) -> None:
         if getattr(module, "gradient_checkpointing", False):
             # transformers looks at this flag; what lies inside the layer stays as it is
             module.training = True
-
-
-@torch.no_grad()
-def _check_output_head(model: Any, model_path: str) -> None:
-    """Models that scale their logits after the head would get wrong log-probabilities."""
-    token_ids = torch.arange(4)[None]
-    logits = model(input_ids=token_ids, use_cache=False).logits
-    hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state
-    own = soft_cap(model.get_output_embeddings()(hidden), logit_softcap(model))
-    if not torch.allclose(own, logits, atol=1e-2, rtol=1e-2):
-        raise LearnerError(
-            f"{model_path}: the model changes its logits after the output head, which the learner "
-            "does not repeat; choose a model without logit scaling"
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,11 @@ import torch
 from torch import nn
 
 from curio_ray.learner.lora import ADAPTER, adapter_layers, product
+from curio_ray.model_files import save_like_start
 from curio_ray.private_api.deepspeed_private import element_count
 
 BASE = ".base_layer"
 GROUP_ELEMENTS = 2**27
-WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf", "*.index.json", "config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +106,13 @@ class PolicyWeights:
                 yield f"base_model.model.{name}.lora_B.weight", scaled.to(dtype)
 
     def export(self, model_path: str, folder: Path, rank: int) -> None:
-        """Write config, safetensors and the start policy's tokenizer. Only rank 0 writes."""
+        """Write config, safetensors and the start policy's other files. Only rank 0 writes."""
         tensors = {}
         for name, tensor in self.named_tensors(self._language_model.dtype):
             if rank == 0:
                 tensors[name] = tensor.cpu().clone()
         if rank == 0:
-            self._language_model.save_pretrained(folder, state_dict=tensors)
-            _copy_tokenizer(model_path, folder)
+            save_like_start(self._language_model, model_path, folder, tensors)
 
 
 def _served_weights(language_model: nn.Module) -> Iterator[ServedWeight]:
@@ -138,16 +136,3 @@ def _groups(language_model: Any) -> Iterator[list[ServedWeight]]:
         group.append(weight)
         elements += size
     yield group
-
-
-def _copy_tokenizer(model_path: str, folder: Path) -> None:
-    source = Path(model_path)
-    if not source.is_dir():
-        from transformers import AutoTokenizer
-
-        AutoTokenizer.from_pretrained(model_path).save_pretrained(folder)
-        return
-    for file in source.iterdir():
-        is_weight = any(file.match(pattern) for pattern in WEIGHT_FILES)
-        if file.is_file() and not is_weight and not (folder / file.name).exists():
-            shutil.copy2(file, folder / file.name)

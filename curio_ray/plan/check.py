@@ -13,6 +13,7 @@ from curio_ray.placement.layout import DRIVER_CPUS, bundles, make_layout
 from curio_ray.placement.nodes import Node, advise, unplaced_groups
 from curio_ray.plan.machine import Machine
 from curio_ray.plan.memory import GIB, MemoryPart
+from curio_ray.plan.model_checks import model_problems
 from curio_ray.plan.models import Model, Source
 from curio_ray.plan.plan import ROLES, Plan
 from curio_ray.plan.reader_checks import evaluation_problems, too_long, user_model_problems
@@ -32,6 +33,7 @@ def check_plan(plan: Plan, machine: Machine) -> None:
     """
     user_model = plan.config.roles.user_model
     problems = [
+        *model_problems(plan.config, plan.models),
         *_rule_problems(plan),
         *_quality_problems(plan),
         *_loss_problems(plan),

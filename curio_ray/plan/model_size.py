@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from curio_ray.architectures import architecture_of
 from curio_ray.errors import ConfigError
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -46,11 +47,35 @@ def read_size(field: str, folder: Path) -> ModelSize:
     try:
         values = json.loads((folder / "config.json").read_text())
         return size_of(values, _stored_parameters(folder))
-    except (OSError, json.JSONDecodeError, KeyError) as error:
+    except KeyError as error:
+        raise ConfigError(
+            f"{field}: {folder}/config.json, of {architecture_of(values)}, has no {error}; write "
+            "the folder of a causal language model"
+        ) from error
+    except (OSError, json.JSONDecodeError) as error:
         raise ConfigError(
             f"{field}: {folder}/config.json cannot be used ({error!r}); write the folder of a "
             "language model saved with save_pretrained"
         ) from error
+
+
+_OTHER_NAMES = {
+    "hidden_size": ("n_embd", "d_model"),
+    "num_attention_heads": ("n_head", "n_heads", "num_heads"),
+    "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
+    "intermediate_size": ("n_inner", "ffn_dim"),
+    "max_position_embeddings": ("n_positions",),
+}
+"""How the first architectures of a kind, such as GPT-2, call what later ones have in common."""
+
+
+def _with_usual_names(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    known = dict(values)
+    for name, others in _OTHER_NAMES.items():
+        for other in others:
+            if known.get(name) is None and known.get(other) is not None:
+                known[name] = known[other]
+    return known
 
 
 def size_of(values: Mapping[str, Any], parameters: int | None = None) -> ModelSize:
@@ -59,7 +84,7 @@ def size_of(values: Mapping[str, Any], parameters: int | None = None) -> ModelSi
     Raises:
         KeyError: a size of a language model is missing.
     """
-    values = values.get("text_config", values)
+    values = _with_usual_names(values.get("text_config", values))
     heads, hidden = values["num_attention_heads"], values["hidden_size"]
     head_width = values.get("head_dim") or hidden // heads
     key_value_heads = values.get("num_key_value_heads") or heads

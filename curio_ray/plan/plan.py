@@ -10,6 +10,7 @@ from curio_ray.config import RunConfig
 from curio_ray.placement.layout import bundles
 from curio_ray.plan.context import estimate_tokens, longest_context, token_counter
 from curio_ray.plan.memory import MemoryPart, memory_parts, total
+from curio_ray.plan.model_checks import model_warnings
 from curio_ray.plan.models import Model, Source, find_model
 from curio_ray.rewards.intrinsic import IntrinsicReward
 from curio_ray.rewards.registry import make_reward
@@ -98,6 +99,7 @@ def make_plan(config: RunConfig) -> Plan:
         for name, model in models.items()
         if model.source in (Source.HUB, Source.UNREACHABLE)
     ]
+    warnings += model_warnings(config, models)
     held_out = len(task.users("held_out"))
     if config.evaluation.users > held_out:
         warnings.append(

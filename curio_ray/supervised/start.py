@@ -14,7 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from curio_ray.config import RunConfig
 from curio_ray.config.supervised import FRESH, RoleName, SupervisedRoleConfig
 from curio_ray.errors import ConfigError
+from curio_ray.model_files import save_like_start
 from curio_ray.model_paths import locate_model
+from curio_ray.model_weights import explain_missing
 from curio_ray.roles.chat import ChatFormat
 from curio_ray.run_folder.atomic import sync_tree, write_atomically
 from curio_ray.supervised.batches import Group
@@ -71,7 +73,7 @@ def train_role(config: RunConfig, task: Task, role: RoleName, output: Path, say:
         "settings": chosen.model_dump(mode="json"),
         "task": config.task.model_dump(mode="json"),
     }
-    _save(model, chat, figures, output / role)
+    _save(model, chat, chosen.start, figures, output / role)
     return figures
 
 
@@ -84,12 +86,16 @@ def _load(config: RunConfig, task: Task, role: RoleName) -> tuple[PreTrainedMode
     try:
         folder = locate_model(start)
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True
+        )
     except (ConfigError, OSError) as error:
         raise ConfigError(
             f"supervised.{role}.start: '{start}' cannot be loaded ({error}); write a Hugging Face "
             f"id, the folder of a model, or {FRESH}"
         ) from error
+    if missing := explain_missing(found):
+        raise ConfigError(f"supervised.{role}.start: {start}: {missing}")
     return model, ChatFormat(tokenizer, start)
 
 
@@ -110,12 +116,17 @@ def _measured(
     return objective.measure(model, groups, config.micro_batch) if groups else None
 
 
-def _save(model: PreTrainedModel, chat: ChatFormat, figures: dict[str, Any], folder: Path) -> None:
+def _save(
+    model: PreTrainedModel, chat: ChatFormat, start: str, figures: dict[str, Any], folder: Path
+) -> None:
     unfinished, old = (folder.with_name(f".{folder.name}-{state}") for state in ("new", "old"))
     for leftover in (unfinished, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    model.save_pretrained(unfinished)
-    chat.tokenizer.save_pretrained(unfinished)
+    if start == FRESH:
+        model.save_pretrained(unfinished)
+        chat.tokenizer.save_pretrained(unfinished)
+    else:
+        save_like_start(model, locate_model(start), unfinished)
     write_atomically(unfinished / METRICS_FILE, json.dumps(figures, indent=2) + "\n")
     sync_tree(unfinished)
     if folder.exists():

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from curio_ray.config.learner import LearnerConfig
-from curio_ray.errors import LearnerError
 from curio_ray.learner.losses import reinforce
 from curio_ray.learner.model import PolicyValueModel
 from curio_ray.learner.model_loading import build_policy_value_model, build_reference_model
@@ -147,24 +146,6 @@ def test_the_gradient_of_a_capping_model_is_that_of_the_plain_model(
     expected = {name: parameter.grad for name, parameter in plain.named_parameters()}
     actual = {name: p.grad for name, p in model.language_model.named_parameters()}
     torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
-
-
-def test_a_model_that_scales_its_logits_is_refused(tmp_path: Path) -> None:
-    from transformers import GraniteConfig, GraniteForCausalLM
-
-    config = GraniteConfig(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        logits_scaling=8.0,
-        initializer_range=0.3,
-    )
-    GraniteForCausalLM(config).save_pretrained(tmp_path)
-    with pytest.raises(LearnerError, match="choose a model without"):
-        build_reference_model(str(tmp_path), "float32", 1.0)
 
 
 def test_the_value_is_read_at_the_state_acted_from(
