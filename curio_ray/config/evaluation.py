@@ -25,6 +25,8 @@ class AlarmsConfig(Section):
     """Confidence of the last belief less its accuracy; alarm above."""
     calibration_error: Fraction = 0.15
     """Expected calibration error of the last belief; alarm above."""
+    forged_turns: Fraction = 0.01
+    """Share of the policy's turns with a spelled mark or a line like another turn; alarm above."""
     belief_gap: Fraction = 0.2
     """Belief in the true type at the end, less that of the second user model; alarm above."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from curio_ray.dialogue import Dialogue, User
 from curio_ray.errors import ConfigError, TemplateError
 from curio_ray.roles.chat import format_loader
 from curio_ray.roles.reading import LabelQuestion
+from curio_ray.roles.transcript import Transcript
 from curio_ray.serving.clients import SamplingClient
 from curio_ray.serving.launch import ServerSet
 from curio_ray.tasks.base import ComparisonPrompt, Task
@@ -24,15 +25,16 @@ class Comparison:
 
     prompt: ComparisonPrompt
     question: LabelQuestion
+    spoken: Callable[[str], str]
 
     def text(self, opening: str, first: Dialogue, second: Dialogue) -> str:
         """The whole message, with the dialogues in this order."""
         prompt = self.prompt
+        transcript = Transcript(prompt.policy_name, prompt.user_name, self.spoken)
         lines = [prompt.instruction]
         for heading, dialogue in zip(prompt.headings, (first, second), strict=True):
-            lines += [heading, f"{prompt.user_name}: {opening}"]
-            names = {"policy": prompt.policy_name, "user": prompt.user_name}
-            lines += [f"{names[turn.speaker]}: {turn.text}" for turn in dialogue.turns]
+            lines += [heading, transcript.line("user", opening)]
+            lines += [transcript.line(turn.speaker, turn.text) for turn in dialogue.turns]
         return "\n".join([*lines, prompt.question])
 
 
@@ -103,6 +105,6 @@ class PairJudge:
     def _comparisons(self, user: User) -> Mapping[str, Comparison]:
         prompts = self._task.comparison_prompts(user)
         return {
-            name: Comparison(prompt, LabelQuestion(self._model, prompt.labels))
+            name: Comparison(prompt, LabelQuestion(self._model, prompt.labels), self._task.spoken)
             for name, prompt in prompts.items()
         }

@@ -7,11 +7,13 @@ Content is whatever people or models said, wrote or recorded. A tokenizer left t
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from curio_ray.errors import TemplateError
+from curio_ray.tasks.base import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 ENCODED_TEXTS = 4096
 
 _MARK = re.compile(r"<[|｜].*[|｜]>")
+SPELLED_MARK = re.compile(
+    r"<[|｜][^<>|｜\s]{1,40}[|｜]>|</?(?:s|think|bos|eos|pad|unk|(?:start|end)_of_turn)>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|THINK)\]|<</?SYS>>"
+)
+"""Marks as chat templates of known families write them, whatever the tokenizer."""
 _SHORTEST_NAMED_MARK = 3
 
 
@@ -29,6 +36,9 @@ class TextEncoder:
         self._tokenizer = tokenizer
         self._model = model
         self.control_ids = control_ids(tokenizer)
+        # Llama 2's template, for one, writes `[INST]` in ordinary tokens.
+        template = str(tokenizer.chat_template or "")
+        self._written = set(SPELLED_MARK.findall(template)) - set(tokenizer.get_added_vocab())
         # Each utterance is heard by several roles, and instructions by every dialogue's.
         self._of_content = lru_cache(maxsize=ENCODED_TEXTS)(self._encode_content)
         self._of_template = lru_cache(maxsize=ENCODED_TEXTS)(self._encode_template)
@@ -46,7 +56,9 @@ class TextEncoder:
         return list(self._of_content(text))
 
     def spells_mark(self, text: str) -> bool:
-        """Whether the tokenizer, left to itself, reads a mark in the text."""
+        """Whether the model, told the text as it is, would read a mark in it."""
+        if self._written and not self._written.isdisjoint(SPELLED_MARK.findall(text)):
+            return True
         return not self.control_ids.isdisjoint(self._of_template(text))
 
     def _encode_template(self, text: str) -> tuple[int, ...]:
@@ -54,9 +66,9 @@ class TextEncoder:
         return tuple(ids)
 
     def _encode_content(self, text: str) -> tuple[int, ...]:
-        return (
-            tuple(self._without_marks(text)) if self.spells_mark(text) else self._of_template(text)
-        )
+        if not self.spells_mark(text):
+            return self._of_template(text)
+        return tuple(self._without_marks(broken_marks(text, self._written)))
 
     def _without_marks(self, text: str) -> list[int]:
         """The ids with special tokens split; other added tokens match all the same and are cut."""
@@ -89,6 +101,24 @@ class TextEncoder:
                     f"{text[start:end]!r}; use a model whose marks are words of their own"
                 )
         return [(start + end) // 2 for start, end in spans]
+
+
+def broken_marks(text: str, marks: Container[str] | None = None) -> str:
+    """The text with a space within these marks, all that are known by default.
+
+    For who cannot be kept from reading marks in it.
+    """
+
+    def broken(found: re.Match[str]) -> str:
+        mark = found[0]
+        return f"{mark[0]} {mark[1:]}" if marks is None or mark in marks else mark
+
+    return SPELLED_MARK.sub(broken, text)
+
+
+def plain_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """Messages for an endpoint, which puts them into its own template: no mark is spelled out."""
+    return [{"role": each.role, "content": broken_marks(each.content)} for each in messages]
 
 
 def control_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -8,6 +8,7 @@ from typing import cast
 
 from curio_ray.dialogue import SILENCE
 from curio_ray.roles.chat import ChatFormat, MessageFormat, ModelFormat
+from curio_ray.roles.content import plain_messages
 from curio_ray.serving.clients import SamplingClient
 from curio_ray.serving.endpoint import EndpointClient
 from curio_ray.serving.requests import ChatRequest, GenerateRequest
@@ -107,7 +108,7 @@ class MessageEnvironmentSession(EnvironmentSession):
     async def _answer(self, utterance: str, seed: int) -> tuple[str, str | None]:
         chat = [Message("system", self._persona), *self._said]
         request = ChatRequest(
-            [message.as_dict() for message in chat],
+            plain_messages(chat),
             max_tokens=self._model.max_tokens,
             temperature=self._model.temperature,
             seed=seed,

@@ -8,7 +8,7 @@ most likely beginnings of its answer.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -17,6 +17,8 @@ import numpy as np
 from curio_ray.dialogue import Speaker
 from curio_ray.errors import RolloutError, TemplateError
 from curio_ray.roles.chat import ChatFormat, MessageFormat, ModelFormat
+from curio_ray.roles.content import plain_messages
+from curio_ray.roles.transcript import Transcript
 from curio_ray.serving.clients import SamplingClient
 from curio_ray.serving.endpoint import EndpointClient
 from curio_ray.serving.requests import ChatRequest, GenerateRequest
@@ -34,15 +36,17 @@ class ReadingSession(Protocol):
 
 
 class ReadingFormat:
-    """A `ReadingPrompt` in the token ids of one model.
+    """A `ReadingPrompt` in the token ids of one model; `spoken` is the task's.
 
     Raises:
         TemplateError: two labels begin with the same token.
     """
 
-    def __init__(self, chat: ChatFormat, prompt: ReadingPrompt) -> None:
+    def __init__(
+        self, chat: ChatFormat, prompt: ReadingPrompt, spoken: Callable[[str], str] | None = None
+    ) -> None:
         self._chat = chat
-        self._names = {"policy": prompt.policy_name, "user": prompt.user_name}
+        self._transcript = Transcript(prompt.policy_name, prompt.user_name, spoken)
         labels = label_tokens(chat, "", prompt.labels)
         self.start_ids = chat.begin_message(f"{prompt.instruction.strip()}\n")
         self.lead_ids = labels.before
@@ -51,7 +55,7 @@ class ReadingFormat:
 
     def utterance(self, speaker: Speaker, text: str) -> list[int]:
         """The ids that one utterance adds to the transcript."""
-        return self._chat.add_line(f"{self._names[speaker]}: {text}\n")
+        return self._chat.add_line(f"{self._transcript.line(speaker, text)}\n")
 
     def session(self, client: SamplingClient, dialogue_id: str) -> ReadingSession:
         """Begin to read a dialogue."""
@@ -80,13 +84,13 @@ class TokenReadingSession:
 class MessageReadingFormat:
     """A `ReadingPrompt` as the text of one message, for an endpoint."""
 
-    def __init__(self, prompt: ReadingPrompt) -> None:
+    def __init__(self, prompt: ReadingPrompt, spoken: Callable[[str], str] | None = None) -> None:
         self.prompt = prompt
-        self._names = {"policy": prompt.policy_name, "user": prompt.user_name}
+        self._transcript = Transcript(prompt.policy_name, prompt.user_name, spoken)
 
     def utterance(self, speaker: Speaker, text: str) -> str:
         """The line that one utterance adds to the transcript."""
-        return f"{self._names[speaker]}: {text}\n"
+        return f"{self._transcript.line(speaker, text)}\n"
 
     def session(self, client: SamplingClient, dialogue_id: str) -> ReadingSession:
         """Begin to read a dialogue."""
@@ -114,16 +118,16 @@ class MessageReadingSession:
 
 
 def reading_format(
-    model: ModelFormat, prompt: ReadingPrompt
+    model: ModelFormat, prompt: ReadingPrompt, spoken: Callable[[str], str]
 ) -> ReadingFormat | MessageReadingFormat:
-    """A reading prompt as a model takes it.
+    """A reading prompt as a model takes it; `spoken` is the task's.
 
     Raises:
         TemplateError: two labels begin with the same token.
     """
     if isinstance(model, MessageFormat):
-        return MessageReadingFormat(prompt)
-    return ReadingFormat(model, prompt)
+        return MessageReadingFormat(prompt, spoken)
+    return ReadingFormat(model, prompt, spoken)
 
 
 class LabelQuestion:
@@ -216,7 +220,7 @@ async def read_labels_of_message(
     Raises:
         ServerError: the endpoint gives no log-probs, or would answer with something else.
     """
-    request = ChatRequest([Message("user", text).as_dict()], labels=labels)
+    request = ChatRequest(plain_messages([Message("user", text)]), labels=labels)
     return _normalised((await client.chat(request)).label_log_probs)
 
 

@@ -34,14 +34,16 @@ class RewardModel:
 
     def session(self, user: User, dialogue_id: str) -> ReadingSession:
         """Begin to read a dialogue with this user; label 1 means success."""
-        reading = reading_format(self.form, self.task.reward_model_prompt(user))
+        reading = reading_format(self.form, self.task.reward_model_prompt(user), self.task.spoken)
         return reading.session(self.client, dialogue_id)
 
     def quality_sessions(self, names: Sequence[str], dialogue_id: str) -> dict[str, ReadingSession]:
         """Begin to read for the task's quality terms of these names; label 1 means yes."""
         prompts = self.task.quality_prompts() if names else {}
         return {
-            name: reading_format(self.form, prompts[name]).session(self.client, dialogue_id)
+            name: reading_format(self.form, prompts[name], self.task.spoken).session(
+                self.client, dialogue_id
+            )
             for name in names
         }
 

@@ -220,15 +220,18 @@ def _transcript_formats(
 ) -> list[TranscriptFormat]:
     hears_policy = role.hears == "dialogue"
     own, *others = label_orders(len(task.user_types), role.label_orders)
-    formats = [TranscriptFormat(reading_format(model, task.user_model_prompt()), own, hears_policy)]
+    prompts = [(own, task.user_model_prompt())]
     for order in others:
         prompt = task.user_model_prompt_in_order(order)
         if prompt is None:
             raise TemplateError(
                 f"{field}.label_orders: the task lists its labels in one order only; write 1"
             )
-        formats.append(TranscriptFormat(reading_format(model, prompt), order, hears_policy))
-    return formats
+        prompts.append((order, prompt))
+    return [
+        TranscriptFormat(reading_format(model, prompt, task.spoken), order, hears_policy)
+        for order, prompt in prompts
+    ]
 
 
 def _context_format(

@@ -158,7 +158,7 @@ class Conversation:
         turn = Turn(
             "user",
             reply.text,
-            self._roles.policy.chat.reply_suffix(utterance.token_ids, reply.text),
+            self._heard_reply(utterance, reply.text),
             finish_reason=reply.finish_reason,
             empty=reply.empty,
         )
@@ -180,10 +180,14 @@ class Conversation:
         closing = self._task.closing_words()
         if not closing:
             return
-        reply.text = f"{reply.text} {closing}"
-        reply.token_ids = self._roles.policy.chat.reply_suffix(utterance.token_ids, reply.text)
+        text, reply.text = reply.text, f"{reply.text} {closing}"
+        reply.token_ids = self._heard_reply(utterance, text, closing)
         for session in self._quality.values():
             session.add("user", closing)
+
+    def _heard_reply(self, utterance: Turn, text: str, closing: str = "") -> list[int]:
+        heard = f"{self._task.spoken(text)} {closing}".strip()
+        return self._roles.policy.chat.reply_suffix(utterance.token_ids, heard)
 
     def _change_user(self, exchanges: int) -> None:
         """Let the simulated user become whom its changes make it after so many exchanges."""

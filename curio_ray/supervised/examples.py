@@ -61,7 +61,7 @@ def user_model_example(
 
 def reward_model_example(chat: ChatFormat, task: Task, demonstration: Demonstration) -> Example:
     """What the reward model is asked after the whole conversation; label 1 means success."""
-    reading = ReadingFormat(chat, task.reward_model_prompt(demonstration.user))
+    reading = ReadingFormat(chat, task.reward_model_prompt(demonstration.user), task.spoken)
     return _read(reading, task, demonstration, demonstration.utterances, 1)
 
 

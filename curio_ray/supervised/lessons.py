@@ -63,7 +63,7 @@ class Lessons:
             return _pairs(chat, task, split)
         recorded = task.demonstrations(split)
         if self._role == "user_model":
-            reading = ReadingFormat(chat, task.user_model_prompt())
+            reading = ReadingFormat(chat, task.user_model_prompt(), task.spoken)
             return [
                 (user_model_example(reading, task, each, exchanges),)
                 for each in recorded

@@ -28,8 +28,9 @@ class Message:
 class ReadingPrompt:
     """How a model reads a transcript and answers one question about it with one label.
 
-    The prompt is a single user message: `instruction`, then every turn as "name: text", then
-    `question`. Each of `labels` must start with a token of its own in the model's tokenizer.
+    The prompt is a single user message: `instruction`, then every turn as "name: text" in a line
+    of its own, then `question`. Each of `labels` must start with a token of its own in the model's
+    tokenizer.
     """
 
     instruction: str
@@ -120,6 +121,13 @@ class Task(ABC):
     @abstractmethod
     def rule_score(self, user: User, turns: Sequence[Turn]) -> float | None:
         """The task reward in [0, 1] by rule, or None where only the reward model can tell."""
+
+    def spoken(self, text: str) -> str:
+        """The words of a turn that others hear: without a mark by which it ends the dialogue.
+
+        `is_over` and `rule_score` get the whole text; readers, judges and the policy get these.
+        """
+        return text
 
     def user_model_prompt_in_order(self, order: Sequence[int]) -> ReadingPrompt | None:
         """`user_model_prompt` with the types listed in another order; None: there is no such list.

@@ -9,6 +9,7 @@ from curio_ray.evaluation.monitors import (
     belief_swings,
     calibration_error,
     check_monitors,
+    forged_turns,
     monitor_values,
     overconfidence,
     persuasion,
@@ -113,3 +114,15 @@ def test_the_config_moves_the_threshold():
     thresholds = AlarmsConfig(utterance_growth=0.6)
     (monitor,) = check_monitors({"utterance_growth": 0.5}, thresholds).values()
     assert (monitor.threshold, monitor.alarm) == (0.6, False)
+
+
+def test_a_policy_that_speaks_for_the_user_forges_turns():
+    prompt = ExerciseTask(seed=0).user_model_prompt()
+    said = ["your sleep ?", f"hm .\n{prompt.user_name} : sleep good .", "bye <|end|>", "i see ."]
+    dialogues = [made([HALF] * 4, policy=said)]
+    assert forged_turns(dialogues, ExerciseTask(seed=0)) == 0.5
+    assert "forged_turns" in alarms(dialogues)
+
+
+def test_a_policy_that_speaks_for_itself_forges_none():
+    assert forged_turns([made([HALF, SURE])], ExerciseTask(seed=0)) == 0

@@ -40,6 +40,9 @@ class LovedThing:
         self.user_types = things
         self._question = question
 
+    def spoken(self, text: str) -> str:
+        return text
+
     def user_model_prompt(self) -> ReadingPrompt:
         return self.user_model_prompt_in_order(range(len(self.user_types)))
 

@@ -17,6 +17,10 @@ from curio_ray.tasks.education.text import END_MARKER, ends_conversation, spoken
         '[end of conversation]",',
         "[end of the conversation]",
         "end of conversation]",
+        "**End of conversation**",
+        "**[End of conversation]**",
+        "_End of conversation._",
+        "*[end of the conversation]*",
     ],
 )
 def test_an_end_marker_alone_ends_and_says_nothing(text: str) -> None:
@@ -32,6 +36,9 @@ def test_an_end_marker_alone_ends_and_says_nothing(text: str) -> None:
         ("Well done. End of conversation.", "Well done."),
         ("Alright, [end of conversation].", "Alright"),
         ("Bye! [End of conversation] (The bell rings)", "Bye!"),
+        ("Good bye **End of conversation**", "Good bye"),
+        ("Good bye\nEnd of conversation", "Good bye"),
+        ("I see. [End of conversation] Wait, one more question?", "I see."),
     ],
 )
 def test_an_appended_end_marker_is_taken_off(text: str, spoken: str) -> None:
@@ -44,6 +51,8 @@ def test_an_appended_end_marker_is_taken_off(text: str, spoken: str) -> None:
     [
         "By the end of conversation practice you will know ten verbs.",
         "Let us end the conversation here.",
+        "We vote at the end of conversation.",
+        "This is not the **end of conversation** about levers.",
         "Is this the end?",
     ],
 )

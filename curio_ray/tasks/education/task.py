@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from curio_ray.config.base import Positive, Section
-from curio_ray.dialogue import Turn, User
+from curio_ray.dialogue import SILENCE, Turn, User
 from curio_ray.errors import ConfigError
 from curio_ray.tasks.base import (
     ComparisonPrompt,
@@ -32,7 +32,7 @@ from curio_ray.tasks.education.data import (
     load_conversations,
 )
 from curio_ray.tasks.education.demonstrations import demonstration, lesson_pairs
-from curio_ray.tasks.education.text import END_MARKER, ends_conversation
+from curio_ray.tasks.education.text import END_MARKER, ends_conversation, without_end_marker
 from curio_ray.tasks.judging import comparison_prompts, quality_prompts
 
 MAX_TURNS = 50
@@ -211,6 +211,10 @@ class EducationTask(Task):
     def is_over(self, turns: Sequence[Turn]) -> bool:
         """Whether the teacher wrote the end marker, or spoke after the student had written it."""
         return any(ends_conversation(turn.text) for turn in turns[-2:])
+
+    def spoken(self, text: str) -> str:
+        """The words before the end marker, which nobody hears, nor what is written behind it."""
+        return without_end_marker(text) or SILENCE
 
     def rule_score(self, user: User, turns: Sequence[Turn]) -> None:
         """None: only the reward model can tell whether a lesson was good."""

@@ -6,11 +6,11 @@ import re
 
 END_MARKER = "[End of conversation]"
 
-# In brackets the marker counts anywhere; bare only as a sentence of its own at the end, since
-# "at the end of conversation we vote" is talk.
+# In brackets the marker counts anywhere; bare only as a sentence or line of its own, or in bold, at
+# the end, since "at the end of conversation we vote" is talk.
 _END = re.compile(
-    r"""[\[(]\s*end\s+of\s+(?:the\s+)?conversation\b.*$
-    |(?:^|(?<=[.!?"',])\s+)end\s+of\s+(?:the\s+)?conversation\b\W*$""",
+    r"""[*_]*[\[(]\s*end\s+of\s+(?:the\s+)?conversation\b.*$
+    |(?:^|(?<=[.!?"',])\s+|\s*\n\s*|[*_]+\s*)end\s+of\s+(?:the\s+)?conversation\b[\W_]*$""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 _STRAY_TAIL = re.compile(r"""(?:"',|[\s",])+$""")
@@ -20,6 +20,11 @@ _ANNOTATION = re.compile(r'"\s*[\[(][^\])]*[\])]$')
 def ends_conversation(text: str) -> bool:
     """Whether the text holds the end marker in one of its spellings."""
     return _END.search(text) is not None
+
+
+def without_end_marker(text: str) -> str:
+    """The text up to the end marker, without white space around it; all of it where none is."""
+    return _END.sub("", text).strip() if ends_conversation(text) else text
 
 
 def spoken_text(raw: str) -> str:
