@@ -27,7 +27,8 @@ from curio_ray.commands.completion import complete_run
 from curio_ray.config import load_config
 from curio_ray.evaluation.served_policy import serving
 from curio_ray.run_folder.checkpoints import policy_folder
-from curio_ray.run_folder.existing_runs import CONFIG_FILE, find_checkpoint
+from curio_ray.run_folder.existing_runs import CONFIG_FILE, find_checkpoint, why_this_checkpoint
+from curio_ray.run_folder.metrics import write_evaluation
 from curio_ray.tasks.base import Split
 
 TITLES: dict[Split, str] = {"held_out": "Held-out users", "train": "Training users"}
@@ -40,6 +41,9 @@ def evaluate(
     ] = "held_out",
     users: Users = None,
     seed: Seed = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Also write the figures to this file, as JSON.")
+    ] = None,
     overrides: Overrides = None,
     address: Address = None,
 ) -> None:
@@ -53,15 +57,22 @@ def evaluate(
 
         seed = config.seed if seed is None else seed
         result = evaluate_policy(config, split, count, seed, progress.phase)
-    Console().print(render_evaluation(str(checkpoint), split, result))
+    about = {"checkpoint": str(checkpoint), "split": split, "seed": seed}
+    if output is not None:
+        write_evaluation(output, {**about, **result})
+    Console().print(render_evaluation(str(checkpoint), split, result, why_this_checkpoint(path)))
 
 
-def render_evaluation(checkpoint: str, split: Split, metrics: Mapping[str, Any]) -> Group:
-    """The tables of one checkpoint's metrics on a split."""
+def render_evaluation(
+    checkpoint: str, split: Split, metrics: Mapping[str, Any], why: str = ""
+) -> Group:
+    """The tables of one checkpoint's metrics on a split; `why` tells why it is this checkpoint."""
     kinds = (f"{split}/{kind}/" for kind in ("monitor", "threshold", "alarm"))
     monitor, threshold, alarm = kinds
     table = Table(title=TITLES[split], title_justify="left", show_header=False, box=SIMPLE)
     table.add_row("checkpoint", checkpoint)
+    if why:
+        table.add_row("", why)
     for name, value in metrics.items():
         if not name.startswith((monitor, threshold, alarm)):
             table.add_row(name, shown(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from curio_ray.run_folder import RunFolder
 from curio_ray.run_folder.existing_runs import holds_a_run
 from curio_ray.tasks.base import Split
 from curio_ray.training.algorithm import Curio, CurioConfig
+from curio_ray.training.evaluations import Evaluations
 from curio_ray.training.gates import Gates, stopped_by
 
 logger = logging.getLogger(__name__)
@@ -43,12 +45,16 @@ class ComparedCurio(Curio):
         """One iteration; after the last one also the evaluation on both splits."""
         run = self.config.run_config
         # a run that was stopped between its last checkpoint and its result has nothing to learn
+        assert self._folder is not None
+        evaluations = Evaluations(self, run, self._folder)
+        evaluations.after(self.trainer.iteration)
         if self.trainer.iteration < run.training.iterations:
             super().training_step()
-            self._log()
+            self._log(self._folder)
+            evaluations.after(self.trainer.iteration)
         if self.trainer.iteration >= run.training.iterations:
-            held_out, train = self._figures("held_out"), self._figures("train")
-            assert self._folder is not None
+            held_out = _of_split("held_out", evaluations.write(self.trainer.iteration))
+            train = _of_split("train", self.measure(run.evaluation.users, "train"))
             write_result(self._folder.path, train, held_out)
             for split, values in (("train", train), ("held_out", held_out)):
                 self.metrics.log_value((f"final_{split}", "success"), values["success"], window=1)
@@ -72,17 +78,16 @@ class ComparedCurio(Curio):
         folder.rewind(self.trainer.iteration)
         return folder
 
-    def _log(self) -> None:
-        assert self._folder is not None
+    def _log(self, folder: RunFolder) -> None:
         assert self.last_iteration is not None
         last = self.last_iteration
-        self._folder.record(last.number, last.metrics, last.dialogues)
+        last.record_into(folder, self.trainer.task.user_types)
         stops = self._gates.check(last.number, last.metrics)
         if stops or self.config.run_config.training.saves_after(last.number):
-            self.save_into(self._folder)
+            self.save_into(folder)
         if stops:
             raise stopped_by(stops)
 
-    def _figures(self, split: Split) -> dict[str, Any]:
-        metrics = self.measure(self.config.run_config.evaluation.users, split)
-        return {name.removeprefix(f"{split}/"): value for name, value in metrics.items()}
+
+def _of_split(split: Split, figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(f"{split}/"): value for name, value in figures.items()}

@@ -32,8 +32,11 @@ class AlarmsConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Held-out evaluation, before the first and after the last iteration."""
+    """Held-out evaluation, before the first and after the last iteration, and in between."""
 
+    every: Annotated[int, Field(ge=0)] = 0
+    """Iterations between evaluations in the course of training, the best of which keeps its
+    checkpoint; 0 evaluates before and after training only."""
     users: Positive = 256
     """Held-out users to talk with."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
@@ -46,3 +49,8 @@ class EvaluationConfig(Section):
     """Verdicts of the reward model that differ by no more than this are a tie in `curio judge`."""
     alarms: AlarmsConfig = AlarmsConfig()
     """Thresholds of the monitors of reward hacking."""
+
+    def due_after(self, iteration: int, iterations: int) -> bool:
+        """Whether an evaluation follows an iteration; it always follows the last of them."""
+        between = self.every > 0 and iteration % self.every == 0
+        return iteration > 0 and (iteration >= iterations or between)

@@ -83,7 +83,8 @@ def _disk_problems(plan: Plan, output: Path) -> Iterator[str]:
     size = plan.models[plan.config.roles.policy.server].size
     parameters = size.parameters if size is not None else 0
     # one more than are kept: the old ones are removed after the new one is complete
-    checkpoints = plan.config.training.keep_checkpoints + 1
+    best = int(plan.config.evaluation.every > 0)
+    checkpoints = plan.config.training.keep_checkpoints + best + 1
     needed = _LOGS_GIB + checkpoints * parameters * _CHECKPOINT_BYTES_PER_PARAMETER / GIB
     free = shutil.disk_usage(_nearest_existing(output)).free / GIB
     if free < needed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from curio_ray.run_folder.atomic import sync, sync_tree
 
 TRAINER_FOLDER = "trainer"
 POLICY_FOLDER = "policy"
+
+BEST_LINK = "best"
 
 _NAME = re.compile(r"iteration-(\d{6,})(\.parquet)?")
 _UNFINISHED = re.compile(r"\.iteration-\d{6,}\.(partial|removed)")
@@ -40,10 +43,10 @@ def policy_folder(checkpoint: Path) -> Path:
 
 
 class Checkpoints:
-    """The checkpoints of a run; the newest `keep` stay.
+    """The checkpoints of a run; the newest `keep` stay, and the best one.
 
-    A checkpoint is written to a hidden folder, forced to the disk and then renamed, so that
-    whatever carries a checkpoint's name is complete.
+    The best is what the relative link `best` leads to. A checkpoint is written to a hidden folder,
+    forced to the disk and then renamed, so that whatever carries a checkpoint's name is complete.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -65,6 +68,23 @@ class Checkpoints:
         """The newest complete checkpoint."""
         return next(reversed(self.all()), None)
 
+    def best(self) -> Path | None:
+        """The checkpoint that was marked as the best, if any and still there."""
+        link = self.folder / BEST_LINK
+        if not link.is_symlink():
+            return None
+        target = self.folder / os.readlink(link)
+        return target if target in self.all() else None
+
+    def mark_best(self, iteration: int) -> None:
+        """Let the checkpoint of an iteration be the best one, which is never removed."""
+        link = self.folder / f".{BEST_LINK}.partial"
+        link.unlink(missing_ok=True)
+        link.symlink_to(iteration_name(iteration))
+        link.replace(self.folder / BEST_LINK)
+        sync(self.folder)
+        self._keep_few()
+
     @contextmanager
     def write(self, iteration: int) -> Iterator[Path]:
         """A folder to fill; it becomes the checkpoint of `iteration` when the block ends well."""
@@ -83,8 +103,13 @@ class Checkpoints:
             self._remove(final)
         partial.rename(final)
         sync(self.folder)
+        self._keep_few()
+
+    def _keep_few(self) -> None:
+        best = self.best()
         for old in self.all()[: -self.keep]:
-            self._remove(old)
+            if old != best:
+                self._remove(old)
 
     def _remove(self, checkpoint: Path) -> None:
         hidden = checkpoint.with_name(f".{checkpoint.name}.removed")

@@ -10,13 +10,14 @@ from typing import TextIO
 
 from curio_ray.config import RunConfig, load_config
 from curio_ray.errors import CheckpointError, ConfigError, PreflightError
-from curio_ray.run_folder.checkpoints import Checkpoints, iteration_of, policy_folder
+from curio_ray.run_folder.checkpoints import BEST_LINK, Checkpoints, iteration_of, policy_folder
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.jsonl"
 ALARMS_FILE = "alarms.jsonl"
 FAILURES_FILE = "failures.jsonl"
 SUMMARY_FILE = "summary.json"
+EVALUATION_FILE = "evaluation.json"
 NOTES_FILE = "links.json"
 DIALOGUES_FOLDER = "dialogues"
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -27,6 +28,7 @@ CHANGEABLE = (
     "training.keep_checkpoints",
     "training.alarms.*",
     "training.stops.*",
+    "evaluation.every",
     "learner.ranks",
     "learner.zero_stage",
     "learner.gpus_per_rank",
@@ -102,7 +104,9 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The checkpoint meant by a run's folder (its newest), or by a checkpoint's or its copy's own.
+    """The checkpoint meant by a run's folder, or by a checkpoint's or its copy's own.
+
+    Of a run it is the best on held-out users where one was marked, else the newest.
 
     Raises:
         CheckpointError: there is none.
@@ -110,12 +114,26 @@ def find_checkpoint(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         raise CheckpointError(f"{path}: there is no such folder; name a run or a checkpoint")
+    if path.is_symlink() and path.name == BEST_LINK:
+        return path.parent / path.readlink()
     if iteration_of(path) is not None or policy_folder(path).is_dir():
         return path
-    latest = Checkpoints(path / CHECKPOINTS_FOLDER, keep=1).latest()
-    if latest is None:
+    checkpoints = Checkpoints(path / CHECKPOINTS_FOLDER, keep=1)
+    found = checkpoints.best() or checkpoints.latest()
+    if found is None:
         raise CheckpointError(f"{path}: holds no complete checkpoint; train it first")
-    return latest
+    return found
+
+
+def why_this_checkpoint(path: str | Path) -> str:
+    """In a few words, which of a run's checkpoints `find_checkpoint` takes; empty for its own."""
+    checkpoints = Checkpoints(Path(path) / CHECKPOINTS_FOLDER, keep=1)
+    latest = checkpoints.latest()
+    if latest is None:
+        return ""
+    if checkpoints.best() in (None, latest):
+        return "the newest"
+    return f"the best on held-out users; the newest is {latest.name}"
 
 
 def resume_config(path: Path, overrides: Sequence[str]) -> RunConfig:
@@ -134,7 +152,8 @@ def resume_config(path: Path, overrides: Sequence[str]) -> RunConfig:
                 f"{', '.join(names)} and {last} may change"
             )
     config = read_config(path, overrides)
-    done = iteration_of(find_checkpoint(path)) or 0
+    latest = Checkpoints(path / CHECKPOINTS_FOLDER, keep=1).latest()
+    done = iteration_of(latest or find_checkpoint(path)) or 0
     finished = (path / SUMMARY_FILE).exists()
     if finished and done >= config.training.iterations:
         raise ConfigError(

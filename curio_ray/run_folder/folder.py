@@ -21,6 +21,7 @@ from curio_ray.run_folder.existing_runs import (
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
     DIALOGUES_FOLDER,
+    EVALUATION_FILE,
     FAILURES_FILE,
     METRICS_FILE,
     NOTES_FILE,
@@ -35,6 +36,7 @@ from curio_ray.run_folder.metrics import (
     append_lines,
     read_lines,
     truncate_lines,
+    write_evaluation,
 )
 from curio_ray.tracking.trackers import TensorBoardTracker
 
@@ -143,6 +145,10 @@ class RunFolder:
         """Append an iteration to metrics.jsonl, TensorBoard and the trackers."""
         self._metrics.write(iteration, metrics)
 
+    def extend_metrics(self, iteration: int, metrics: Mapping[str, Any]) -> None:
+        """Add figures to the last iteration that was logged, there and in the trackers."""
+        self._metrics.extend(iteration, metrics)
+
     def track(self) -> None:
         """Log to Prometheus and to the trackers that the config asks for, from now on.
 
@@ -217,6 +223,18 @@ class RunFolder:
         """The newest complete checkpoint."""
         return self._checkpoints.latest()
 
+    def best_checkpoint(self) -> Path | None:
+        """The checkpoint that was best on held-out users, where one was marked."""
+        return self._checkpoints.best()
+
+    def holds_checkpoint(self, iteration: int) -> bool:
+        """Whether there is a complete checkpoint of an iteration."""
+        return any(iteration_of(each) == iteration for each in self._checkpoints.all())
+
+    def mark_best(self, iteration: int) -> None:
+        """Keep the checkpoint of an iteration as the best one, from now on."""
+        self._checkpoints.mark_best(iteration)
+
     def rewind(self, iteration: int) -> None:
         """Forget all that came after `iteration`, where a resumed run starts."""
         for name in (METRICS_FILE, FAILURES_FILE, ALARMS_FILE):
@@ -224,7 +242,12 @@ class RunFolder:
         for file in (self.path / DIALOGUES_FOLDER).iterdir():
             if (number := iteration_of(file)) is not None and number > iteration:
                 file.unlink()
-        (self.path / SUMMARY_FILE).unlink(missing_ok=True)
+        for name in (SUMMARY_FILE, EVALUATION_FILE):
+            (self.path / name).unlink(missing_ok=True)
+
+    def write_evaluation(self, evaluation: Mapping[str, Any]) -> None:
+        """Save the evaluation after the last iteration, whole."""
+        write_evaluation(self.path / EVALUATION_FILE, evaluation)
 
     def write_summary(self, values: Summary | Mapping[str, Any]) -> Summary:
         """Check and save the run's summary."""

@@ -36,6 +36,12 @@ def truncate_lines(path: Path, iteration: int) -> None:
         write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
+def write_evaluation(path: Path, evaluation: Mapping[str, Any]) -> None:
+    """Write the figures of an evaluation, and what they are of, as one JSON object."""
+    values = {key: _plain(value) for key, value in evaluation.items()}
+    write_atomically(path, json.dumps(values, indent=2) + "\n")
+
+
 class MetricsWriter:
     """Appends an iteration's metrics to the file; trackers that were added get its numbers.
 
@@ -45,7 +51,7 @@ class MetricsWriter:
     def __init__(self, metrics_file: Path) -> None:
         self._file = metrics_file
         self._trackers: list[Tracker] = []
-        self._last = 0
+        self._last = -1
 
     def add(self, tracker: Tracker) -> None:
         """Log to a tracker too, which is closed with the writer."""
@@ -55,6 +61,24 @@ class MetricsWriter:
         """Log `metrics`."""
         values = {key: _plain(value) for key, value in metrics.items()}
         append_lines(self._file, iteration, [values])
+        self._track(iteration, values)
+
+    def extend(self, iteration: int, metrics: Mapping[str, Any]) -> None:
+        """Add `metrics` to the last line, which must be the iteration's.
+
+        Trackers that have not logged the iteration since this process began get all of the line:
+        some hide what an earlier process logged of it.
+        """
+        *before, line = read_lines(self._file)
+        if line["iteration"] != iteration:
+            raise ValueError(f"the last line is of iteration {line['iteration']}, not {iteration}")
+        added = {key: _plain(value) for key, value in metrics.items()}
+        lines = [*before, line | added]
+        write_atomically(self._file, "".join(json.dumps(each) + "\n" for each in lines))
+        values = added if self._last == iteration else {**line, **added}
+        self._track(iteration, {k: v for k, v in values.items() if k != "iteration"})
+
+    def _track(self, iteration: int, values: Mapping[str, Any]) -> None:
         numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
         for tracker in self._trackers:
             tracker.log(iteration, numbers)

@@ -27,7 +27,8 @@ from curio_ray.rollout.runner_pool import RunnerPool, make_runner_group
 from curio_ray.run_folder import RunFolder
 from curio_ray.run_folder.checkpoints import TRAINER_FOLDER
 from curio_ray.tasks.base import Split
-from curio_ray.training.trainer import Iteration, StartedRun, Trainer, start_run
+from curio_ray.training.iteration import Iteration
+from curio_ray.training.trainer import StartedRun, Trainer, start_run
 
 
 class CurioConfig(OwnStateConfig):

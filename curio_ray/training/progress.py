@@ -72,8 +72,8 @@ class ProgressDisplay:
         """An iteration is over; `metrics["iteration"]` is its number, counted from 1."""
         number = int(metrics["iteration"])
         now = time.monotonic()
+        self._close_phase()
         if self._first is None:
-            self._close_phase()
             self._first = number, now
         self._current = dict(metrics)
         if self._console.is_terminal:
@@ -81,6 +81,16 @@ class ProgressDisplay:
         elif number % self._plain_every == 0 or number in (1, self._iterations):
             line = f"iteration {number}/{self._iterations}  {self._figures()}   {self._left()}"
             self.say(line.rstrip())
+
+    def evaluation(self, iteration: int, figures: Mapping[str, Any], best: bool) -> None:
+        """The held-out users were talked with after an iteration; `best`: never better so far."""
+        self._close_phase()
+        shown = [
+            f"{title} {figures[f'held_out/{name}']:.3f}"
+            for name, title in (("success", "success"), ("belief", "belief in true type"))
+        ]
+        verdict = "   the best so far" if best else ""
+        self.say(f"held-out users after iteration {iteration}: {'   '.join(shown)}{verdict}")
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Show the run's summary."""

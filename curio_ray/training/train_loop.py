@@ -18,6 +18,7 @@ from curio_ray.process_memory import MemorySampler
 from curio_ray.rollout.failures import describe, failed
 from curio_ray.run_folder import RunFolder, Summary
 from curio_ray.run_folder.alarms import summarise_alarms
+from curio_ray.training.evaluations import Evaluations
 from curio_ray.training.gates import Gates, stopped_by
 from curio_ray.training.notices import Notices
 from curio_ray.training.progress import ProgressDisplay
@@ -82,11 +83,13 @@ def _run(
     stop: StopRequest,
     started_at: float,
 ) -> dict[str, Any] | None:
+    evaluations = Evaluations(algorithm, config, run, progress.phase, progress.evaluation)
     if resume:
         _restore(algorithm, run, progress)
         before = _first_evaluation(run)
+        evaluations.after(algorithm.trainer.iteration)
     else:
-        before = _evaluate(algorithm, config, run, progress, "before training")
+        before = evaluations.measure("before training")
         first = algorithm.trainer.first_dialogue_at or time.time()
         before["seconds_to_first_dialogue"] = first - started_at
         run.write_metrics(0, before)
@@ -97,15 +100,31 @@ def _run(
     gates = Gates(config, run, progress.say)
     while algorithm.trainer.iteration < config.training.iterations:
         algorithm.train()
-        stops = gates.check(*_log(algorithm, run, progress, notices))
+        iteration, metrics = _log(algorithm, run, progress, notices)
+        stops = gates.check(iteration, metrics)
         stopping = stop.requested
-        if stops or stopping or config.training.saves_after(algorithm.trainer.iteration):
+        if stops or stopping or config.training.saves_after(iteration):
             algorithm.save_into(run)
         if stops:
             raise stopped_by(stops)
         if stopping:
             return None
-    after = _evaluate(algorithm, config, run, progress, "after training")
+        evaluations.after(iteration)
+        if stop.requested and iteration < config.training.iterations:
+            if not run.holds_checkpoint(iteration):
+                algorithm.save_into(run)
+            return None
+    return _result(algorithm, config, run, before, evaluations.write(algorithm.trainer.iteration))
+
+
+def _result(
+    algorithm: Curio,
+    config: RunConfig,
+    run: RunFolder,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The run's summary but for its time and memory, from its first and last evaluation."""
     return {
         "task": config.task.name,
         "intrinsic": config.rewards.intrinsic.name,
@@ -146,13 +165,6 @@ def _build(config: RunConfig, run: RunFolder, progress: ProgressDisplay) -> Curi
     return Curio(wrapped, started=started)
 
 
-def _evaluate(
-    algorithm: Curio, config: RunConfig, run: RunFolder, progress: ProgressDisplay, when: str
-) -> dict[str, Any]:
-    progress.phase(f"evaluating on {config.evaluation.users} held-out users, {when}")
-    return algorithm.measure(config.evaluation.users)
-
-
 def _restore(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> None:
     checkpoint = run.latest_checkpoint()
     if checkpoint is None:
@@ -169,8 +181,7 @@ def _log(
     iteration = algorithm.last_iteration
     assert iteration is not None
     types = algorithm.trainer.task.user_types
-    records = [each.record(types) for each in iteration.failures]
-    run.record(iteration.number, iteration.metrics, iteration.dialogues, records)
+    iteration.record_into(run, types)
     if failed(iteration.failures):
         progress.say(
             f"warning: iteration {iteration.number}: others take the place of "

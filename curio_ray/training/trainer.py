@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,40 +32,17 @@ from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
 from curio_ray.rollout.assignment import training_options
 from curio_ray.rollout.batches import Runners, TrainingBatches
 from curio_ray.rollout.clock import collection_parts
-from curio_ray.rollout.failures import Failure, failure_metrics
+from curio_ray.rollout.failures import failure_metrics
 from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.run_folder.checkpoints import POLICY_FOLDER
 from curio_ray.serving.launch import ServerSet, start_servers
 from curio_ray.tasks.base import Split
 from curio_ray.tasks.registry import make_task
+from curio_ray.training.iteration import Iteration, PhaseClock
 from curio_ray.training.supervisor import Supervisor
 
 STATE_FILE = "trainer.json"
 LEARNER_FOLDER = "learner"
-
-
-@dataclass(slots=True)
-class Iteration:
-    """One finished iteration: its metrics by name, the dialogues it learned from, those lost."""
-
-    number: int
-    metrics: dict[str, Any]
-    dialogues: list[Dialogue]
-    failures: list[Failure]
-
-
-@dataclass(slots=True)
-class PhaseClock:
-    """Seconds spent in each phase of an iteration."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Measure a block under a name."""
-        start = time.perf_counter()
-        yield
-        self.seconds[f"time/{name}"] = time.perf_counter() - start
 
 
 @dataclass(frozen=True, slots=True)
