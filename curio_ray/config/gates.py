@@ -26,7 +26,7 @@ class TrainingAlarmsConfig(Section):
     label_mass: Fraction | None = 0.1
     """Probability that a reader's labels hold together; below."""
     truncated_share: Fraction | None = 0.2
-    """Share of the policy's turns that were cut off at max_tokens; above."""
+    """Share of turns that were cut off at max_tokens; above."""
     empty_share: Fraction | None = 0.05
     """Share of turns without a word; above."""
     failed_share: Fraction | None = 0.05
@@ -48,7 +48,7 @@ class TrainingStopsConfig(Section):
     label_mass: Fraction | None = 0.01
     """Probability that a reader's labels hold together; below."""
     truncated_share: Fraction | None = None
-    """Share of the policy's turns that were cut off at max_tokens; above."""
+    """Share of turns that were cut off at max_tokens; above."""
     empty_share: Fraction | None = None
     """Share of turns without a word; above."""
     failed_share: Fraction | None = None

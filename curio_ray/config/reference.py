@@ -24,8 +24,9 @@ it needs without starting anything; `--set field.path=value` changes a field for
 key `extends` names a config that this one differs from: docs/use/configuration.md.
 
 A resumed run keeps its config. Only `training.iterations`, `training.checkpoint_every`,
-`training.keep_checkpoints`, `learner.ranks`, `learner.zero_stage`, `learner.gpus_per_rank`,
-`learner.threads`, `learner.tokens_per_pack`, `learner.gradient_checkpointing`, `tracking.*`,
+`training.keep_checkpoints`, `training.alarms.*`, `training.stops.*`, `evaluation.every`,
+`learner.ranks`, `learner.zero_stage`, `learner.gpus_per_rank`, `learner.threads`,
+`learner.tokens_per_pack`, `learner.gradient_checkpointing`, `tracking.*`,
 `cluster.*` and how an endpoint is reached (its `url`, `api_key_env`, `max_in_flight`,
 `request_deadline_s` and `retry_for_s`) may change with `--set`.
 

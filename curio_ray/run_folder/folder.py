@@ -54,7 +54,9 @@ class Summary(BaseModel):
     `success_*` is the share of held-out users whose dialogue succeeded and `belief_*` the mean
     final belief in the true type, each before the first and after the last iteration. Seconds
     count from the start of the command; `peak_memory_bytes` is of all processes together. `alarms`
-    are those of the training iterations.
+    are those of the training iterations. `failed_dialogues` counts the training dialogues that
+    could not be held. `best_iteration` is that of the best checkpoint, where evaluations in the
+    course of training marked one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,6 +75,8 @@ class Summary(BaseModel):
     seconds_total: Duration
     peak_memory_bytes: Count
     alarms: tuple[AlarmSummary, ...] = ()
+    failed_dialogues: Count = 0
+    best_iteration: Count | None = None
 
 
 class RunFolder:

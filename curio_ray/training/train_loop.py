@@ -18,6 +18,7 @@ from curio_ray.process_memory import MemorySampler
 from curio_ray.rollout.failures import describe, failed
 from curio_ray.run_folder import RunFolder, Summary
 from curio_ray.run_folder.alarms import summarise_alarms
+from curio_ray.run_folder.checkpoints import iteration_of
 from curio_ray.training.evaluations import Evaluations
 from curio_ray.training.gates import Gates, stopped_by
 from curio_ray.training.notices import Notices
@@ -125,6 +126,7 @@ def _result(
     after: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The run's summary but for its time and memory, from its first and last evaluation."""
+    best = run.best_checkpoint()
     return {
         "task": config.task.name,
         "intrinsic": config.rewards.intrinsic.name,
@@ -138,6 +140,8 @@ def _result(
         "belief_after": after["held_out/belief"],
         "seconds_to_first_dialogue": before["seconds_to_first_dialogue"],
         "alarms": summarise_alarms(run.alarms()),
+        "failed_dialogues": sum(each["kind"] != "group" for each in run.failures()),
+        "best_iteration": None if best is None else iteration_of(best),
     }
 
 

@@ -25,6 +25,8 @@ SUMMARY = {
     "seconds_total": 600.0,
     "peak_memory_bytes": 5 * 2**30,
     "alarms": [],
+    "failed_dialogues": 0,
+    "best_iteration": None,
 }
 
 
