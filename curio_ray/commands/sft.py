@@ -17,6 +17,7 @@ from curio_ray.config import load_config
 from curio_ray.config.supervised import RoleName
 from curio_ray.errors import ConfigError
 from curio_ray.log_files import output_to_file
+from curio_ray.plan.task_walk import walk_demonstrations, walk_task
 from curio_ray.tasks.base import Task
 from curio_ray.tasks.registry import make_task
 from curio_ray.training.progress import ProgressDisplay
@@ -52,7 +53,9 @@ def sft(
     folder = output or config.supervised.output
     chosen = _chosen(roles)
     task = make_task(config.task, config.seed)
+    walk_task(task, config.task.name)
     _check_recorded(task, chosen, config.task.name)
+    walk_demonstrations(task, config.task.name)
     figures: dict[str, Mapping[str, Any]] = {}
     # with several GPUs in sight the Trainer would split every batch over them by threads
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")

@@ -17,6 +17,7 @@ from curio_ray.plan.model_checks import model_problems
 from curio_ray.plan.models import Model, Source
 from curio_ray.plan.plan import ROLES, Plan
 from curio_ray.plan.reader_checks import evaluation_problems, too_long, user_model_problems
+from curio_ray.plan.task_rules import sample_turns
 from curio_ray.plugins import check_takes, load_function
 from curio_ray.weights.sync import weight_sync_class
 
@@ -76,7 +77,7 @@ def check_models_are_here(plan: Plan) -> None:
 
 def _rule_problems(plan: Plan) -> Iterator[str]:
     by_rule = plan.config.rewards.task.source == "rule"
-    if by_rule and plan.task.rule_score(plan.task.users("train")[0], []) is None:
+    if by_rule and plan.task.rule_score(plan.task.users("train")[0], sample_turns()) is None:
         yield (
             f"rewards.task.source: the task '{plan.config.task.name}' has no rule; "
             "write reward_model"

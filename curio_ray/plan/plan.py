@@ -12,6 +12,7 @@ from curio_ray.plan.context import estimate_tokens, longest_context, token_count
 from curio_ray.plan.memory import MemoryPart, memory_parts, total
 from curio_ray.plan.model_checks import model_warnings
 from curio_ray.plan.models import Model, Source, find_model
+from curio_ray.plan.task_walk import walk_task
 from curio_ray.rewards.intrinsic import IntrinsicReward
 from curio_ray.rewards.registry import make_reward
 from curio_ray.tasks.base import Task
@@ -79,9 +80,10 @@ def make_plan(config: RunConfig) -> Plan:
     """Work out the plan.
 
     Raises:
-        ConfigError: the task or the reward cannot be made, or a model is missing.
+        ConfigError: the task or the reward cannot be made or breaks a rule, or a model is missing.
     """
     task = make_task(config.task, config.seed)
+    walk_task(task, config.task.name)
     intrinsic = make_reward(config.rewards.intrinsic)
     models = {
         name: find_model(f"servers.{name}.model", server.model)
