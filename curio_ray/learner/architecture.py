@@ -8,7 +8,6 @@ log-probabilities without an error, so one small pack is compared with transform
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +55,7 @@ def check_architecture(forward: Forward, reader: PackReader, several: bool) -> N
         LearnerError: they differ; the message names the architecture and what it does.
     """
     name, dtype = type(reader.language_model).__name__, reader.language_model.dtype
-    whole = _dialogue(reader.language_model)
+    whole = _dialogue(reader)
     beginning = _of_ids(whole.token_ids[:_BEGINNING])
     packs = [[whole, beginning, whole]] if several else [[whole], [beginning], [whole]]
     first, start, last = _read(forward, reader, packs)
@@ -120,6 +119,8 @@ def _eager(reader: PackReader, dialogue: TrainingSequence) -> tuple[torch.Tensor
         hidden = model.base_model(input_ids=ids[None], use_cache=False).last_hidden_state[0, :-1]
     finally:
         model.set_attn_implementation(PACKED_ATTENTION)
+    for start, end in head.unknown:
+        logits[:, start:end] = -torch.inf
     log_probs = (logits / head.temperature).log_softmax(-1)
     return hidden, log_probs.gather(1, ids[1:, None])[:, 0]
 
@@ -132,10 +133,13 @@ def _ids(dialogue: TrainingSequence, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(dialogue.token_ids.astype(np.int64)).to(device)
 
 
-def _dialogue(model: Any) -> TrainingSequence:
-    """Random ids, the same in every process."""
-    vocabulary = model.config.get_text_config().vocab_size
-    return _of_ids(np.random.default_rng(0).integers(0, vocabulary, _WHOLE).astype(np.int32))
+def _dialogue(reader: PackReader) -> TrainingSequence:
+    """Random ids that can be sampled, the same in every process."""
+    known = np.ones(reader.language_model.config.get_text_config().vocab_size, dtype=bool)
+    for start, end in reader.log_prob_head.unknown:
+        known[start:end] = False
+    ids = np.random.default_rng(0).choice(np.flatnonzero(known), _WHOLE)
+    return _of_ids(ids.astype(np.int32))
 
 
 def _of_ids(token_ids: np.ndarray) -> TrainingSequence:

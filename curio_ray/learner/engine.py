@@ -13,6 +13,7 @@ import torch.distributed
 
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
+from curio_ray.known_tokens import Ranges
 from curio_ray.learner.architecture import check_architecture, check_first_step
 from curio_ray.learner.checkpoint import RankState, load_state, save_state
 from curio_ray.learner.deepspeed_setup import deepspeed_config
@@ -50,10 +51,16 @@ class LearnerEngine:
         config: the learner's config.
         temperature: at which the policy is sampled; log-probabilities are of that distribution.
         seed: of the value head and of the minibatches.
+        unknown: ids of the output head that are never sampled.
     """
 
     def __init__(
-        self, model_path: str, config: LearnerConfig, temperature: float, seed: int
+        self,
+        model_path: str,
+        config: LearnerConfig,
+        temperature: float,
+        seed: int,
+        unknown: Ranges = (),
     ) -> None:
         import deepspeed
 
@@ -67,10 +74,13 @@ class LearnerEngine:
         self.updates = 0
         self.optimizer_steps = 0
         self.skipped_in_a_row = 0
-        model = build_policy_value_model(model_path, config, temperature, seed).to(self.device)
+        model = build_policy_value_model(model_path, config, temperature, seed, unknown)
+        model.to(self.device)
         self.reference = None
         if config.kl_coefficient > 0 and config.lora is None:
-            self.reference = build_reference_model(model_path, config.precision, temperature)
+            self.reference = build_reference_model(
+                model_path, config.precision, temperature, unknown
+            )
             self.reference.to(self.device)
         self.policy_parameters = sum(p.numel() for p in model.language_model.parameters())
         self.deepspeed, self.optimizer, _, _ = deepspeed.initialize(

@@ -19,6 +19,7 @@ from curio_ray.actor_calls import ActorKind
 from curio_ray.config.run import RunConfig
 from curio_ray.errors import LearnerError
 from curio_ray.heavy_imports import when_idle, without_collections
+from curio_ray.known_tokens import unknown_ids
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence, check_finite
 from curio_ray.learner.shared_folder import (
     FolderProbe,
@@ -103,6 +104,7 @@ class LearnerRank:
             config,
             self._config.roles.policy.temperature,
             self._config.seed,
+            unknown_ids(self._model_path),
         )
         return {
             "start_seconds": time.perf_counter() - started,

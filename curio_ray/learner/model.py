@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from curio_ray.known_tokens import Ranges
 from curio_ray.learner.packing import PackedTensors
 
 LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**27}
@@ -34,31 +35,41 @@ class ValueHead(nn.Module):
 class LogProbHead(nn.Module):
     """The output head of a language model, asked for given tokens only.
 
-    It holds the head's own parameters, so that ZeRO-3 gathers them around its forward pass.
+    It holds the head's own parameters, so that ZeRO-3 gathers them around its forward pass. The
+    probability of the `unknown` ids is 0, as it is where tokens are sampled.
     """
 
-    def __init__(self, head: Any, temperature: float, softcap: float | None) -> None:
+    def __init__(
+        self, head: Any, temperature: float, softcap: float | None, unknown: Ranges = ()
+    ) -> None:
         super().__init__()
         self.weight = head.weight
         self.bias = head.bias
         self.temperature = temperature
         self.softcap = softcap
+        self.unknown = unknown
 
     def forward(self, hidden: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
         """Hidden states [A, width] and int64[A] to natural log-probabilities float32[A]."""
         return chunked_log_probs(
-            hidden, self.weight, token_ids, self.temperature, self.bias, self.softcap
+            hidden, self.weight, token_ids, self.temperature, self.bias, self.softcap, self.unknown
         )
 
 
 class PackReader(nn.Module):
-    """A causal language model that reads packs of segments."""
+    """A causal language model that reads packs of segments.
 
-    def __init__(self, language_model: Any, temperature: float) -> None:
+    Args:
+        language_model: of transformers.
+        temperature: at which its tokens are sampled.
+        unknown: ids that are never sampled.
+    """
+
+    def __init__(self, language_model: Any, temperature: float, unknown: Ranges = ()) -> None:
         super().__init__()
         self.language_model = language_model
         head = language_model.get_output_embeddings()
-        self.log_prob_head = LogProbHead(head, temperature, logit_softcap(language_model))
+        self.log_prob_head = LogProbHead(head, temperature, logit_softcap(language_model), unknown)
 
     def hidden_states(self, pack: PackedTensors) -> torch.Tensor:
         """The last hidden states [N, width] of a pack's tokens."""
@@ -91,9 +102,14 @@ class PolicyValueModel(PackReader):
     """
 
     def __init__(
-        self, language_model: Any, temperature: float, value_head: ValueHead, detach: bool
+        self,
+        language_model: Any,
+        temperature: float,
+        value_head: ValueHead,
+        detach: bool,
+        unknown: Ranges = (),
     ) -> None:
-        super().__init__(language_model, temperature)
+        super().__init__(language_model, temperature, unknown)
         self.value_head = value_head
         self.detach = detach
 
@@ -118,6 +134,7 @@ def chunked_log_probs(
     temperature: float = 1.0,
     bias: torch.Tensor | None = None,
     softcap: float | None = None,
+    unknown: Ranges = (),
 ) -> torch.Tensor:
     """Natural log-probabilities of tokens under softmax((hidden · weightᵀ + bias) / temperature).
 
@@ -131,12 +148,13 @@ def chunked_log_probs(
         temperature: of the distribution that the tokens were sampled from.
         bias: [vocabulary], or None.
         softcap: the model's logits are cap · tanh(logits / cap), as in Gemma 2, or None.
+        unknown: ids whose probability is 0.
 
     Returns:
         float32[A].
     """
     result: torch.Tensor = _ChunkedLogProbs.apply(
-        hidden, weight, bias, token_ids, temperature, softcap
+        hidden, weight, bias, token_ids, temperature, softcap, unknown
     )
     return result
 
@@ -151,12 +169,13 @@ class _ChunkedLogProbs(torch.autograd.Function):
         token_ids: torch.Tensor,
         temperature: float,
         softcap: float | None,
+        unknown: Ranges,
     ) -> torch.Tensor:
         context.save_for_backward(hidden, weight, bias, token_ids)
-        context.temperature, context.softcap = temperature, softcap
+        context.temperature, context.softcap, context.unknown = temperature, softcap, unknown
         result = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         for rows in _chunks(hidden, weight):
-            logits = _logits(hidden[rows], weight, bias, softcap) / temperature
+            logits = _logits(hidden[rows], weight, bias, softcap, unknown) / temperature
             chosen = logits.gather(1, token_ids[rows, None])[:, 0]
             result[rows] = chosen - logits.logsumexp(dim=1)
         return result
@@ -173,12 +192,12 @@ class _ChunkedLogProbs(torch.autograd.Function):
         )
         for rows in _chunks(hidden, weight):
             # d log p(token) / d logits = onehot(token) - softmax(logits)
-            logits = _logits(hidden[rows], weight, bias, context.softcap)
+            logits = _logits(hidden[rows], weight, bias, context.softcap, context.unknown)
             scaled = gradient[rows, None] / context.temperature
             slope = (logits / context.temperature).softmax(dim=1).mul_(-scaled)
             slope.scatter_add_(1, token_ids[rows, None], scaled)
             if context.softcap is not None:
-                slope *= 1 - (logits / context.softcap).square()
+                slope *= 1 - (logits / context.softcap).clamp(min=-1).square()
             if bias_gradient is not None:
                 bias_gradient += slope.sum(dim=0)
             slope = slope.to(hidden.dtype)
@@ -192,6 +211,7 @@ class _ChunkedLogProbs(torch.autograd.Function):
             None,
             None,
             None,
+            None,
         )
 
 
@@ -201,9 +221,16 @@ def soft_cap(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
 
 
 def _logits(
-    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, softcap: float | None
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    softcap: float | None,
+    unknown: Ranges,
 ) -> torch.Tensor:
-    return soft_cap(torch.nn.functional.linear(hidden, weight, bias).float(), softcap)
+    logits = soft_cap(torch.nn.functional.linear(hidden, weight, bias).float(), softcap)
+    for start, end in unknown:
+        logits[:, start:end] = -torch.inf
+    return logits
 
 
 def _chunks(hidden: torch.Tensor, weight: torch.Tensor) -> list[slice]:

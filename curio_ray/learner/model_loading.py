@@ -12,6 +12,7 @@ from torch import nn
 from curio_ray.architectures import NOT_REPLACED, architecture_of, not_repeated
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import LearnerError
+from curio_ray.known_tokens import Ranges
 from curio_ray.learner.attention import PACKED_ATTENTION, register_packed_attention
 from curio_ray.learner.lora import add_adapters
 from curio_ray.learner.model import PolicyModel, PolicyValueModel, ValueHead
@@ -25,9 +26,15 @@ DTYPES = {
 
 
 def build_policy_value_model(
-    model_path: str, config: LearnerConfig, temperature: float, seed: int
+    model_path: str,
+    config: LearnerConfig,
+    temperature: float,
+    seed: int,
+    unknown: Ranges = (),
 ) -> PolicyValueModel:
     """Load the start policy and add a fresh value head, the same for the same seed.
+
+    The `unknown` ids are never sampled.
 
     Raises:
         LearnerError: the model cannot have what `config` asks for.
@@ -43,12 +50,14 @@ def build_policy_value_model(
         add_adapters(language_model, config.lora, seed)
     if config.gradient_checkpointing:
         _checkpoint_gradients(language_model)
-    return PolicyValueModel(language_model, temperature, head, config.value.detach)
+    return PolicyValueModel(language_model, temperature, head, config.value.detach, unknown)
 
 
-def build_reference_model(model_path: str, precision: str, temperature: float) -> PolicyModel:
+def build_reference_model(
+    model_path: str, precision: str, temperature: float, unknown: Ranges = ()
+) -> PolicyModel:
     """The frozen start policy."""
-    model = PolicyModel(load_language_model(model_path, precision), temperature)
+    model = PolicyModel(load_language_model(model_path, precision), temperature, unknown)
     return model.requires_grad_(False)
 
 

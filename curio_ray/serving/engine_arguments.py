@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from curio_ray.config.servers import ServerConfig
+from curio_ray.known_tokens import UNKNOWN_IDS, unknown_ids
 from curio_ray.model_paths import locate_model
 from curio_ray.serving.requests import MAX_LABELS
 from curio_ray.weights.sync import WeightReceiver
@@ -44,8 +45,9 @@ def engine_arguments(
     config: ServerConfig, receiver: WeightReceiver | None, seed: int
 ) -> dict[str, Any]:
     """Keyword arguments for vLLM's `EngineArgs` and `AsyncEngineArgs`."""
+    located = locate_model(config.model)
     arguments: dict[str, Any] = {
-        "model": locate_model(config.model),
+        "model": located,
         "skip_tokenizer_init": True,
         "generation_config": "vllm",
         "dtype": config.dtype,
@@ -60,6 +62,7 @@ def engine_arguments(
         "logprobs_mode": "processed_logprobs",
         "max_logprobs": MAX_LABELS,
         "disable_log_stats": True,
+        "additional_config": {UNKNOWN_IDS: [list(ids) for ids in unknown_ids(located)]},
         "use_tqdm_on_load": False,
     }
     if config.tensor_parallel > 1:

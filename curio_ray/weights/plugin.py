@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 
 from curio_ray.weights import gpu, shared_memory
 
@@ -20,3 +21,4 @@ def register() -> None:
         # A name that it has already is refused.
         with contextlib.suppress(ValueError):
             WeightTransferEngineFactory.register_engine(name, module, class_name)
+    importlib.import_module("curio_ray.private_api.vllm_logits")

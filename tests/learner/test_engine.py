@@ -216,9 +216,13 @@ def test_the_exported_policy_loads_with_the_trained_weights(
     assert all(np.array_equal(parameters[name], weights[name]) for name in weights)
 
 
-def test_an_export_carries_the_tokenizer(make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_an_export_carries_the_tokenizer(
+    make_engine: MakeEngine, model_folder: str, tmp_path: Path
+) -> None:
     make_engine().export_policy(tmp_path)
-    assert (tmp_path / "tokenizer.json").read_text() == "{}"
+    assert (tmp_path / "tokenizer.json").read_text() == (
+        Path(model_folder) / "tokenizer.json"
+    ).read_text()
 
 
 @pytest.mark.parametrize("stage", [1, 3])
