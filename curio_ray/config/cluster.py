@@ -20,6 +20,10 @@ class ClusterConfig(Section):
     """Whether the run's own Ray shows its web page."""
     dashboard_port: Annotated[int, Field(ge=1024, le=65535)] = 8265
     """Port of that page."""
+    cpus_per_thread: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Logical CPUs that a joined cluster is asked for per thread of a server or learner rank. Small
+    models wait for each other most of the time and share cores: write a part of one. A Ray of the
+    run's own is always asked for a quarter."""
     capacity_deadline_s: Seconds = 60
     """Seconds to wait for the nodes that the run asks for; one that cannot come ends it at once."""
     recovery_deadline_s: Seconds = 600

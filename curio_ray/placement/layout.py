@@ -13,7 +13,7 @@ from curio_ray.config.run import RunConfig
 from curio_ray.errors import ConfigError
 
 # Actors of a run wait for each other most of the time. In a Ray of the run's own they ask for a
-# share of a core, so that a laptop's few cores hold a whole run; on a cluster for what they use.
+# share of a core, so that a laptop's few cores hold a whole run; on a cluster the config says.
 SHARE_ALONE = 0.25
 RUNNER_CPUS = 0.1
 DRIVER_CPUS = 0.1
@@ -71,7 +71,8 @@ class Layout:
 
 def cpus_per_thread(config: RunConfig) -> float:
     """Logical CPUs asked for per thread of a server or a learner rank."""
-    return SHARE_ALONE if config.cluster.address is None else 1.0
+    cluster = config.cluster
+    return SHARE_ALONE if cluster.address is None else cluster.cpus_per_thread
 
 
 def server_bundle(config: RunConfig, name: str) -> Bundle:

@@ -93,9 +93,10 @@ def advise(missing: Iterable[Bundle], nodes: Sequence[Node]) -> Iterator[str]:
             yield f"{bundle.section}.threads: the largest node has {most_cpus:g} CPU; lower it"
         else:
             count = _COUNTS.get(bundle.section, "replicas")
+            less = "" if bundle.section == "rollout" else ", lower cluster.cpus_per_thread"
             yield (
-                f"{bundle.section}.{count}: no room for {bundle.count} of them; lower it, or allow "
-                f"more in {bundle.section}.placement"
+                f"{bundle.section}.{count}: no room for {bundle.count} of them; lower it{less}, "
+                f"allow more in {bundle.section}.placement, or start Ray with a larger --num-cpus"
             )
 
 

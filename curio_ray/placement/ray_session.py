@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import AuthenticationError
 
 from curio_ray.config import RunConfig
 from curio_ray.errors import PreflightError
 from curio_ray.private_api.ray_private import submitted_job
 
 _ANSWER_DEADLINE_S = 10
+_TOKEN = (
+    "set RAY_AUTH_MODE=token, and the cluster's token in RAY_AUTH_TOKEN or in the file "
+    "~/.ray/auth_token; on its head 'ray get-auth-token' prints it"
+)
 
 
 def join_ray(address: str, field: str) -> Any:
@@ -22,14 +27,23 @@ def join_ray(address: str, field: str) -> Any:
     Ray itself tries for minutes to reach a head that is not there, so the port is tried first.
 
     Raises:
-        PreflightError: no cluster answers at the address; the message names the field.
+        PreflightError: no cluster answers at the address, or it wants another token; the message
+            names the field.
     """
     host, separator, port = address.rpartition(":")
+    there = False
     try:
         if separator and port.isdecimal() and not address.startswith("ray://"):
             socket.create_connection((host, int(port)), timeout=_ANSWER_DEADLINE_S).close()
+            there = True
         return ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except AuthenticationError as error:
+        raise PreflightError(f"{field}: {_TOKEN}") from error
     except OSError as error:
+        if there:
+            raise PreflightError(
+                f"{field}: the Ray cluster at {address} does not let this command join; {_TOKEN}"
+            ) from error
         raise PreflightError(
             f"{field}: no Ray cluster answers at {address}; start one with 'ray start --head', or "
             "leave the address out to use this machine alone"

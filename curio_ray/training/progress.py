@@ -110,11 +110,12 @@ class ProgressDisplay:
                 f"ALARM: {alarm['metric']} in {alarm['iterations']} iterations, from "
                 f"{alarm['first']} to {alarm['last']}"
             )
+        peak = summary["peak_memory_bytes"]
+        memory = "" if peak is None else f", at most {peak / 2**30:.1f} GiB of memory"
         self.say(
             f"{summary['dialogues']} dialogues, {summary['iterations']} iterations, "
             f"{clock(summary['seconds_total'])} in all, first dialogue after "
-            f"{summary['seconds_to_first_dialogue']:.0f} s, at most "
-            f"{summary['peak_memory_bytes'] / 2**30:.1f} GiB of memory"
+            f"{summary['seconds_to_first_dialogue']:.0f} s{memory}"
         )
 
     def _close_phase(self) -> None:

@@ -69,7 +69,9 @@ def train(
     if finished is None:
         return None
     finished["seconds_total"] = time.time() - started_at
-    finished["peak_memory_bytes"] = memory.peak_bytes
+    # the processes of a Ray that was there before are not this one's, but for the driver
+    alone = config.cluster.address is None
+    finished["peak_memory_bytes"] = memory.peak_bytes if alone else None
     summary = run.write_summary(finished)
     progress.finish(summary.model_dump())
     return summary

@@ -44,3 +44,23 @@ def test_a_missing_figure_is_a_dash():
 
 def test_clock_shows_hours_only_where_there_are_any():
     assert (clock(9.6), clock(125), clock(3725)) == ("0:10", "2:05", "1:02:05")
+
+
+def closing_line(peak_memory_bytes):
+    text = io.StringIO()
+    summary = {
+        "success_before": 0.2, "success_after": 0.4, "belief_before": 0.2, "belief_after": 0.4,
+        "alarms": [], "dialogues": 96, "iterations": 3, "seconds_total": 64.0,
+        "seconds_to_first_dialogue": 53.0, "peak_memory_bytes": peak_memory_bytes,
+    }  # fmt: skip
+    with ProgressDisplay(Console(file=text, width=200), 3) as progress:
+        progress.finish(summary)
+    return text.getvalue().splitlines()[-1]
+
+
+def test_the_closing_line_tells_the_memory_of_all_processes():
+    assert closing_line(3 * 2**30).endswith("first dialogue after 53 s, at most 3.0 GiB of memory")
+
+
+def test_the_closing_line_is_silent_about_memory_of_processes_that_are_not_its_own():
+    assert closing_line(None).endswith("first dialogue after 53 s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -156,3 +157,8 @@ def test_its_logs_are_lines_of_progress(job: Job) -> None:
 
 def test_it_leaves_a_whole_run_folder(job: Job) -> None:
     assert (job.output / "summary.json").is_file()
+
+
+def test_its_summary_claims_no_memory_that_it_did_not_see(job: Job) -> None:
+    summary = json.loads((job.output / "summary.json").read_text())
+    assert summary["peak_memory_bytes"] is None

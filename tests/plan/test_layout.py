@@ -6,8 +6,16 @@ import pytest
 
 from curio_ray.config import load_config
 from curio_ray.errors import ConfigError
-from curio_ray.placement.layout import make_layout, trial_index, trial_places
+from curio_ray.placement.layout import (
+    learner_bundle,
+    make_layout,
+    server_bundle,
+    trial_index,
+    trial_places,
+)
+from curio_ray.placement.nodes import Node
 from curio_ray.plan import Machine, check_plan, make_plan
+from curio_ray.plan.cluster import explain_missing, find_missing
 
 POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 MACHINE = Machine(available_bytes=2**36, cores=16, gpus=0)
@@ -30,6 +38,27 @@ def test_by_default_all_actors_are_one_packed_group():
         "learner rank",
         "dialogue runner",
     ]
+
+
+def test_two_cores_of_a_joined_ray_hold_the_runs_of_small_models():
+    for name in ("pocket", "pocket_changing", "education_pocket", "smollm2"):
+        config = load_config(POCKET.with_stem(name), ["cluster.address=auto"])
+        node = Node("laptop", cpus=2, gpus=0)
+        assert find_missing(config, [node]) == [], name
+
+
+def test_a_joined_ray_is_asked_for_a_cpu_per_thread_by_default():
+    config = load_config(POCKET.with_stem("education_qwen"))
+    assert server_bundle(config, "user_model").cpus == config.servers["user_model"].threads
+    assert learner_bundle(config).cpus == config.learner.threads
+
+
+def test_a_joined_ray_without_room_says_how_to_ask_for_less():
+    config = pocket("cluster.address=auto", "cluster.cpus_per_thread=1.0")
+    nodes = [Node("laptop", cpus=2, gpus=0)]
+    text = explain_missing(find_missing(config, nodes), nodes, "the laptop")
+    assert "lower cluster.cpus_per_thread" in text
+    assert "a larger --num-cpus" in text
 
 
 def test_a_kind_that_names_a_strategy_is_a_group_of_its_own():
