@@ -53,10 +53,10 @@ class Summary(BaseModel):
 
     `success_*` is the share of held-out users whose dialogue succeeded and `belief_*` the mean
     final belief in the true type, each before the first and after the last iteration. Seconds
-    count from the start of the command; `peak_memory_bytes` is of all processes together,
-    and null on a Ray that the run has joined. `alarms` are those of the training iterations. `failed_dialogues` counts the training dialogues that
-    could not be held. `best_iteration` is that of the best checkpoint, where evaluations in the
-    course of training marked one.
+    count from the start of the command; `peak_memory_bytes` is of all processes together, and null
+    on a Ray that the run has joined. `alarms` are those of the training iterations.
+    `failed_dialogues` counts the training dialogues that could not be held. `best_iteration` is
+    that of the best checkpoint, where evaluations in the course of training marked one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
