@@ -118,7 +118,8 @@ def _context_problems(plan: Plan) -> Iterator[str]:
         context = plan.contexts[role]
         # an estimate counts rather too many tokens, so it stops no run
         if not context.estimated:
-            yield from too_long(plan, server, role.replace("_", " "), context.tokens)
+            reader = role.replace("_", " ")
+            yield from too_long(plan, server, reader, context.tokens, context.too_long)
 
 
 def _cache_problems(plan: Plan) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from curio_ray.config import RunConfig
+from curio_ray.dialogue import User
 from curio_ray.placement.layout import bundles
 from curio_ray.plan.context import estimate_tokens, longest_context, token_counter
 from curio_ray.plan.memory import MemoryPart, memory_parts, total
@@ -32,10 +34,14 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The longest possible request of a role. `estimated`: without the model's own tokenizer."""
+    """The longest possible request of a role. `estimated`: without the model's own tokenizer.
+
+    `too_long` are the users with whom a request may exceed the server's `max_model_len`.
+    """
 
     tokens: int
     estimated: bool
+    too_long: tuple[User, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,14 @@ def make_plan(config: RunConfig) -> Plan:
         if model.source in (Source.HUB, Source.UNREACHABLE)
     ]
     warnings += model_warnings(config, models)
+    warnings += [
+        f"roles.{role}: by estimate a dialogue may not fit, as with "
+        f"{name_users(context.too_long, task)}; raise "
+        f"servers.{getattr(config.roles, role).server}.max_model_len, or those users are left out "
+        "of training and are no success in an evaluation"
+        for role, context in contexts.items()
+        if context.estimated and context.too_long
+    ]
     held_out = len(task.users("held_out"))
     if config.evaluation.users > held_out:
         warnings.append(
@@ -114,16 +128,27 @@ def make_plan(config: RunConfig) -> Plan:
     )  # fmt: skip
 
 
+def name_users(users: Sequence[User], task: Task) -> str:
+    """How many users they are, the first few by id and type, and all of them by type."""
+    types = Counter(task.user_types[each.type_index] for each in users)
+    first = ", ".join(f"{each.id} ({task.user_types[each.type_index]})" for each in users[:3])
+    by_type = ", ".join(f"{count} {name}" for name, count in types.most_common())
+    return f"{first} ..., {len(users)} users in all: {by_type}" if len(users) > 3 else first
+
+
 def _folder(found: Mapping[str, Model], server: str) -> Path | None:
     return found[server].folder if server in found else None
 
 
 def _context(config: RunConfig, task: Task, found: Mapping[str, Model], role: str) -> Context:
-    count = token_counter(_folder(found, getattr(config.roles, role).server))
+    server = getattr(config.roles, role).server
+    count = token_counter(_folder(found, server))
     if role == "user_model" and config.roles.user_model.reads == "policy_context":
         role = "policy"
-    tokens = longest_context(role, task, config.roles, count or estimate_tokens)
-    return Context(tokens, estimated=count is None)
+    own = config.own_servers.get(server)
+    allowed = None if own is None else own.max_model_len
+    longest = longest_context(role, task, config.roles, count or estimate_tokens, allowed)
+    return Context(longest.tokens, count is None, longest.too_long)
 
 
 def _volume(config: RunConfig, turns: int) -> Volume:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from curio_ray.config.servers import UserModelRole
-from curio_ray.plan.context import longest_comparison, longest_context, token_counter
-from curio_ray.plan.plan import Plan
+from curio_ray.dialogue import User
+from curio_ray.plan.context import (
+    everyone,
+    longest_comparison,
+    longest_context,
+    token_counter,
+)
+from curio_ray.plan.plan import Plan, name_users
 
 
 def user_model_problems(
@@ -37,20 +43,34 @@ def user_model_problems(
     for server in servers:
         if count := token_counter(plan.tokenizer_folder(server)):
             read = "policy" if role.reads == "policy_context" else "user_model"
-            needed = longest_context(read, plan.task, plan.config.roles, count)
+            longest = longest_context(
+                read, plan.task, plan.config.roles, count, _allowed(plan, server)
+            )
             reader = field.rpartition(".")[2].replace("_", " ")
-            yield from too_long(plan, server, reader, needed)
+            yield from too_long(plan, server, reader, longest.tokens, longest.too_long)
 
 
-def too_long(plan: Plan, server: str, reader: str, needed: int) -> Iterator[str]:
-    """What to write where a reader's longest context exceeds its server's; endpoints tell none."""
-    own = plan.config.own_servers.get(server)
-    if own is not None and needed > (allowed := own.max_model_len):
+def too_long(
+    plan: Plan, server: str, reader: str, needed: int, users: Sequence[User]
+) -> Iterator[str]:
+    """What to write where a reader's longest context exceeds its server's; endpoints tell none.
+
+    `users` are those with whom it does.
+    """
+    allowed = _allowed(plan, server)
+    if allowed is not None and needed > allowed:
+        some = len(users) < sum(1 for _ in everyone(plan.task))
+        whose = f", as with {name_users(users, plan.task)}" if users and some else ""
         yield (
             f"servers.{server}.max_model_len: the {reader}'s longest context can take {needed} "
-            f"tokens; write {needed} or more instead of {allowed}, or lower "
+            f"tokens{whose}; write {needed} or more instead of {allowed}, or lower "
             "roles.policy.max_tokens and roles.environment.max_tokens"
         )
+
+
+def _allowed(plan: Plan, server: str) -> int | None:
+    own = plan.config.own_servers.get(server)
+    return None if own is None else own.max_model_len
 
 
 def evaluation_problems(plan: Plan) -> Iterator[str]:
@@ -70,5 +90,6 @@ def _judge_problems(plan: Plan, server: str) -> Iterator[str]:
             "dialogues; leave it out to compare by the reward model's verdicts"
         )
     elif count := token_counter(plan.tokenizer_folder(server)):
-        needed = longest_comparison(plan.task, plan.config.roles, count)
-        yield from too_long(plan, server, "judge", needed)
+        allowed = _allowed(plan, server)
+        longest = longest_comparison(plan.task, plan.config.roles, count, allowed)
+        yield from too_long(plan, server, "judge", longest.tokens, longest.too_long)

@@ -20,8 +20,8 @@ def task() -> EducationTask:
 
 
 def test_no_users_prompt_is_longer_than_the_bound_counts(task: EducationTask) -> None:
-    said = longest_context("policy", task, ROLES, count=lambda _: 0)
-    bound = longest_context("policy", task, ROLES, count=len)
+    said = longest_context("policy", task, ROLES, count=lambda _: 0).tokens
+    bound = longest_context("policy", task, ROLES, count=len).tokens
     users = [*task.users("train"), *task.users("held_out")]
     prompts = [sum(len(each.content) for each in task.policy_prompt(user)) for user in users]
     assert bound - said == max(prompts)
@@ -29,7 +29,7 @@ def test_no_users_prompt_is_longer_than_the_bound_counts(task: EducationTask) ->
 
 def test_the_readers_bound_grows_with_the_longest_opening(task: EducationTask) -> None:
     few = EducationTask(seed=0, train_users=1, held_out_users=1)
-    bounds = [longest_context("user_model", each, ROLES, count=len) for each in (task, few)]
+    bounds = [longest_context("user_model", each, ROLES, len).tokens for each in (task, few)]
     assert bounds[0] - bounds[1] == _longest_opening(task) - _longest_opening(few) > 0
 
 

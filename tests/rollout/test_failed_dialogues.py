@@ -11,7 +11,7 @@ from curio_ray.dialogue import SILENCE, Dialogue
 from curio_ray.errors import ContextError, ReplicaLostError, ServerError
 from curio_ray.evaluation.measures import turn_shares
 from curio_ray.roles.roles import Roles
-from curio_ray.rollout.failures import Failure, failure_kind, failure_metrics
+from curio_ray.rollout.failures import Failure, describe, failure_kind, failure_metrics
 from curio_ray.rollout.runner import RolloutBatch
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
 from curio_ray.tasks.exercise.task import ExerciseTask
@@ -179,3 +179,12 @@ def test_failures_are_counted_by_reason_and_by_the_users_type(rollouts):
 
 def test_of_several_errors_the_one_that_no_other_try_mends_counts():
     assert failure_kind([ServerError("a"), ContextError("b")]) == "context"
+
+
+def test_users_whose_place_others_take_are_named_with_type_and_reason(rollouts):
+    types = rollouts.task.user_types
+    users = rollouts.task.users("train")[:5]
+    told = describe([failure_of(each) for each in users], types)
+    first = users[0]
+    assert told.startswith(f"user {first.id} ({types[first.type_index]}): failed on purpose; ")
+    assert told.endswith("; and 2 more")
