@@ -108,11 +108,13 @@ def _report_comparison(folder: Path, config: RunConfig, runs: list[RunConfig]) -
         )
     if not finished:
         return
-    from curio_ray.compare.report import REPORT_FILE, write_report
+    from curio_ray.compare.report import REPORT_FILE, alarm_lines, write_report
 
     rows = write_report(folder, config, finished, missing)
     console = Console()
     console.print(render_table(rows))
+    for line in alarm_lines(finished):
+        console.print(line, style="red", highlight=False, soft_wrap=True)
     console.print(f"report {folder / REPORT_FILE}", highlight=False, soft_wrap=True)
 
 
@@ -124,7 +126,14 @@ def render_table(rows: Sequence[Row]) -> Table:
     table.add_column("reward")
     if varied:
         table.add_column("value", justify="right")
-    for column in ("seeds", "success, train", "held out", f"above {BASELINE}", "dialogues to it"):
+    for column in (
+        "seeds",
+        "success, train",
+        "held out",
+        "listening",
+        f"above {BASELINE}",
+        "dialogues to it",
+    ):
         table.add_column(column, justify="right")
     for each in summaries:
         above, reached = each.above_baseline, each.dialogues_to_baseline
@@ -134,6 +143,7 @@ def render_table(rows: Sequence[Row]) -> Table:
             str(each.seeds),
             f"{each.success_train:.3f}",
             f"{each.success_held_out:.3f}",
+            "-" if each.listening_gain is None else f"{each.listening_gain:+.3f}",
             "-" if above is None else f"{above:+.1f} points",
             "-" if reached is None else f"{reached:.0f}",
         )

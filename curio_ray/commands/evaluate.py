@@ -24,7 +24,7 @@ from curio_ray.commands.common import (
     shown,
 )
 from curio_ray.commands.completion import complete_run
-from curio_ray.config import load_config
+from curio_ray.config import RunConfig, load_config
 from curio_ray.evaluation.served_policy import serving
 from curio_ray.run_folder.checkpoints import policy_folder
 from curio_ray.run_folder.existing_runs import CONFIG_FILE, find_checkpoint, why_this_checkpoint
@@ -53,14 +53,22 @@ def evaluate(
     config = serving(load_config(checkpoint / CONFIG_FILE, changes), policy_folder(checkpoint))
     count = count_users(check_config(config, output=None), split, users)
     with passing_progress() as progress:
+        from curio_ray.evaluation.course import read_start
         from curio_ray.evaluation.evaluate import evaluate_policy
 
         seed = config.seed if seed is None else seed
-        result = evaluate_policy(config, split, count, seed, progress.phase)
+        start = read_start(checkpoint) if _as_at_the_start(config, checkpoint) else None
+        result = evaluate_policy(config, split, count, seed, progress.phase, start)
     about = {"checkpoint": str(checkpoint), "split": split, "seed": seed}
     if output is not None:
         write_evaluation(output, {**about, **result})
     Console().print(render_evaluation(str(checkpoint), split, result, why_this_checkpoint(path)))
+
+
+def _as_at_the_start(config: RunConfig, checkpoint: Path) -> bool:
+    """Whether the run's own evaluations talk with such users, and in such a way."""
+    own = load_config(checkpoint / CONFIG_FILE)
+    return (config.task, config.evaluation.temperature) == (own.task, own.evaluation.temperature)
 
 
 def render_evaluation(

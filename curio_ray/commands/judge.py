@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _ALARM = "held_out/alarm/"
 _MONITOR = "held_out/monitor/"
-_FIGURES = ("success", "belief", "second_belief", "relevant_questions", "adaptivity")
+_FIGURES = ("success", "belief", "second_belief", "relevant_questions", "listening_gain")
 
 
 def judge(

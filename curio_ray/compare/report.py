@@ -29,7 +29,7 @@ _ALARM = "alarm/"
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
+class FinalAlarm:
     """A monitor that crossed its threshold in a run's final dialogues."""
 
     run: str
@@ -80,6 +80,7 @@ def render_report(
         summaries=summarise(rows),
         rows=rows,
         alarms=find_alarms(runs),
+        training_alarms=[(run, alarm) for run in runs for alarm in run.alarms],
         missing=missing,
         plots=[
             (name, title, base64.b64encode((folder / f"{name}.svg").read_bytes()).decode())
@@ -90,16 +91,15 @@ def render_report(
 
 
 def _plain(row: Row) -> dict[str, object]:
-    values = asdict(row)
-    if row.value is None:
-        del values["value"]
-    return values
+    """A run in table.json, without what it does not tell: no value varied, no listening gain."""
+    left_out = {name for name in ("value", "listening_gain") if getattr(row, name) is None}
+    return {name: value for name, value in asdict(row).items() if name not in left_out}
 
 
-def find_alarms(runs: Sequence[FinishedRun]) -> list[Alarm]:
-    """Every alarm of every run, on users of either split."""
+def find_alarms(runs: Sequence[FinishedRun]) -> list[FinalAlarm]:
+    """Every alarm in the final dialogues of every run, on users of either split."""
     return [
-        Alarm(
+        FinalAlarm(
             run=run.name,
             seed=run.seed,
             users=users,
@@ -112,3 +112,15 @@ def find_alarms(runs: Sequence[FinishedRun]) -> list[Alarm]:
         for key, raised in measured.items()
         if key.startswith(_ALARM) and raised
     ]
+
+
+def alarm_lines(runs: Sequence[FinishedRun]) -> list[str]:
+    """A line for each run with alarms, of its final dialogues or of training, that names them."""
+    final = find_alarms(runs)
+    lines = []
+    for run in runs:
+        own = [each.monitor for each in final if (each.run, each.seed) == (run.name, run.seed)]
+        before = [each.metric.removeprefix("monitor/") for each in run.alarms]
+        if names := list(dict.fromkeys([*own, *before])):
+            lines.append(f"ALARM in {run.name}, seed {run.seed}: {', '.join(names)}")
+    return lines

@@ -26,8 +26,14 @@ from curio_ray.plan import Plan
 from curio_ray.plan.machine import Machine
 from curio_ray.rewards.intrinsic import OF_THE_PAPER
 from curio_ray.rewards.registry import make_reward, reward_names
+from curio_ray.run_folder.alarms import AlarmSummary
 from curio_ray.run_folder.atomic import write_atomically
-from curio_ray.run_folder.existing_runs import CONFIG_FILE, METRICS_FILE, holds_a_run, next_free
+from curio_ray.run_folder.existing_runs import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    holds_a_run,
+    next_free,
+)
 from curio_ray.run_folder.metrics import read_lines
 
 RESULT_FILE = "result.json"
@@ -53,7 +59,7 @@ class FinishedRun:
 
     `iterations` holds the metrics of each training iteration; `train` and `held_out` what the
     final dialogues with users of each split showed, by the names of docs/use/evaluation.md. `value`
-    is that of the varied field, where there is one.
+    is that of the varied field, where there is one. `alarms` are those of the iterations.
     """
 
     reward: str
@@ -62,6 +68,7 @@ class FinishedRun:
     train: Mapping[str, Any]
     held_out: Mapping[str, Any]
     value: str | int | float | bool | None = None
+    alarms: Sequence[AlarmSummary] = ()
 
     @property
     def name(self) -> str:

@@ -26,6 +26,7 @@ class Row:
     dialogues: int
     dialogues_to_baseline: int | None
     value: Value = None
+    listening_gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class RewardSummary:
     """A reward, with one varied value, over its seeds: means, and the extremes on held-out users.
 
     `above_baseline` is in points of a hundred; `dialogues_to_baseline` the median of the seeds
-    that got there, of which there are `reached`.
+    that got there, of which there are `reached`. `listening_gain` is None where the task cannot
+    tell it.
     """
 
     reward: str
@@ -46,6 +48,7 @@ class RewardSummary:
     dialogues_to_baseline: float | None
     reached: int
     value: Value = None
+    listening_gain: float | None = None
 
 
 def smooth(values: Sequence[float], window: int = SMOOTHING_ITERATIONS) -> np.ndarray:
@@ -86,6 +89,7 @@ def make_table(runs: Sequence[FinishedRun]) -> list[Row]:
             if (level := levels[run.value]) is None
             else dialogues_to_reach(run.dialogues, smooth(run.success), level),
             value=run.value,
+            listening_gain=run.held_out.get("listening_gain"),
         )
         for run in runs
     ]
@@ -103,6 +107,7 @@ def summarise(rows: Sequence[Row]) -> list[RewardSummary]:
 def _summarise(group: Sequence[Row], baseline: float | None) -> RewardSummary:
     held_out = [row.success_held_out for row in group]
     reached = [row.dialogues_to_baseline for row in group if row.dialogues_to_baseline is not None]
+    gains = [row.listening_gain for row in group if row.listening_gain is not None]
     return RewardSummary(
         reward=group[0].reward,
         seeds=len(group),
@@ -114,4 +119,5 @@ def _summarise(group: Sequence[Row], baseline: float | None) -> RewardSummary:
         dialogues_to_baseline=median(reached) if reached else None,
         reached=len(reached),
         value=group[0].value,
+        listening_gain=mean(gains) if gains else None,
     )

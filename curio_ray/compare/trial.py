@@ -9,6 +9,7 @@ from typing import Any
 
 from curio_ray.compare.runs import write_result
 from curio_ray.config import RunConfig
+from curio_ray.evaluation.course import Standing
 from curio_ray.run_folder import RunFolder
 from curio_ray.run_folder.existing_runs import holds_a_run
 from curio_ray.tasks.base import Split
@@ -32,6 +33,7 @@ class ComparedCurio(Curio):
         try:
             self._folder = self._open(config)
             self._folder.track()
+            self._measure_start(self._folder)
             self._gates = Gates(config.run_config, self._folder, logger.warning)
         except BaseException:
             self.cleanup()
@@ -46,7 +48,7 @@ class ComparedCurio(Curio):
         run = self.config.run_config
         # a run that was stopped between its last checkpoint and its result has nothing to learn
         assert self._folder is not None
-        evaluations = Evaluations(self, run, self._folder)
+        evaluations = Evaluations(self, run, self._folder, tell=self._evaluated)
         evaluations.after(self.trainer.iteration)
         if self.trainer.iteration < run.training.iterations:
             super().training_step()
@@ -77,6 +79,16 @@ class ComparedCurio(Curio):
             self.restore_from_path(str(checkpoint.absolute()))
         folder.rewind(self.trainer.iteration)
         return folder
+
+    def _measure_start(self, folder: RunFolder) -> None:
+        """Evaluate the start policy, once in a run; the monitors compare with it."""
+        if not (lines := folder.metrics()):
+            folder.write_metrics(0, self.measure(self.config.run_config.evaluation.users))
+            lines = folder.metrics()
+        self.trainer.start = Standing.of_start(lines[0])
+
+    def _evaluated(self, iteration: int, figures: Mapping[str, Any], best: bool) -> None:
+        self._gates.evaluated(iteration, figures)
 
     def _log(self, folder: RunFolder) -> None:
         assert self.last_iteration is not None

@@ -29,6 +29,16 @@ class AlarmsConfig(Section):
     """Share of the policy's turns with a spelled mark or a line like another turn; alarm above."""
     belief_gap: Fraction = 0.2
     """Belief in the true type at the end, less that of the second user model; alarm above."""
+    turns_lost: Fraction = 0.5
+    """Share of the start policy's turns per dialogue that is gone; alarm above."""
+    success_lost: Fraction = 0.1
+    """Success of the start policy less the success; alarm above."""
+    verdict_lost: Fraction = 0.1
+    """Mean verdict on the start policy less the mean verdict; alarm above."""
+    verdict_gap: Fraction = 0.1
+    """Distance of the mean verdict from the success by rule; alarm above."""
+    same_ending: Fraction = 0.5
+    """How far the policy's last words are the same for all types of user; alarm above."""
 
 
 class EvaluationConfig(Section):

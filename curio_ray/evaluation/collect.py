@@ -50,12 +50,17 @@ def collect_evaluation(
 
 
 def evaluation_options(task: Task, config: RunConfig, judged: bool = False) -> RolloutOptions:
-    """The rule decides where the task has one; elsewhere the reward model judges."""
+    """The reward model judges where it does in training; a task's rule decides on the success."""
     has_rule = task.rule_score(task.users("held_out")[0], []) is not None
     return RolloutOptions(
         temperature=config.evaluation.temperature,
-        judged=judged or not has_rule,
+        judged=judged or is_judged(config) or not has_rule,
         attempts=config.rollout.attempts,
         in_flight=config.rollout.dialogues_in_flight,
         deadline_s=config.rollout.dialogue_deadline_s,
     )
+
+
+def is_judged(config: RunConfig) -> bool:
+    """Whether the task reward of a run's dialogues is the reward model's verdict."""
+    return config.rewards.task.source == "reward_model"

@@ -9,7 +9,8 @@ from typing import Any
 import ray
 
 from curio_ray.config import RunConfig
-from curio_ray.evaluation.collect import collect_evaluation
+from curio_ray.evaluation.collect import collect_evaluation, is_judged
+from curio_ray.evaluation.course import Standing
 from curio_ray.evaluation.metrics import evaluation_metrics
 from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.placement.ray_session import connect_to_ray
@@ -20,7 +21,12 @@ from curio_ray.tasks.registry import make_task
 
 
 def evaluate_policy(
-    config: RunConfig, split: Split, users: int, seed: int, say: Callable[[str], None]
+    config: RunConfig,
+    split: Split,
+    users: int,
+    seed: int,
+    say: Callable[[str], None],
+    start: Standing | None = None,
 ) -> dict[str, Any]:
     """What `evaluation_metrics` tells of the policy that the config serves.
 
@@ -30,6 +36,7 @@ def evaluate_policy(
         users: how many of them.
         seed: of the sampling and of the bootstrap.
         say: told what is being waited for.
+        start: where the run's start policy stood, if that is to be compared with.
 
     Raises:
         RolloutError: no dialogue could be held.
@@ -54,5 +61,8 @@ def evaluate_policy(
             reread = second.read(held.dialogues, servers)
     alarms = config.evaluation.alarms
     return dict(
-        evaluation_metrics(held.dialogues, task, alarms, seed, split, reread, held.failures)
-    )
+        evaluation_metrics(
+            held.dialogues, task, alarms, seed, split, reread, held.failures,
+            is_judged(config), start,
+        )
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from curio_ray.dialogue import Dialogue, User
+from curio_ray.evaluation.course import Standing
 from curio_ray.evaluation.monitors import monitor_values
 from curio_ray.rewards.intrinsic import accuracy
 from curio_ray.tasks.base import Task
@@ -134,11 +135,18 @@ def turn_shares(dialogues: Sequence[Dialogue]) -> dict[str, float]:
     return shares
 
 
-def dialogue_metrics(dialogues: Sequence[Dialogue], task: Task) -> dict[str, float]:
+def dialogue_metrics(
+    dialogues: Sequence[Dialogue],
+    task: Task,
+    judged: bool = False,
+    start: Standing | None = None,
+) -> dict[str, float]:
     """The figures of a batch that the log shows, each a number.
 
-    Turns count from 1; `belief_by_turn/0` is the belief before the first.
+    Turns count from 1; `belief_by_turn/0` is the belief before the first. `judged` and `start` are
+    those of `monitor_values`.
     """
+    monitors = monitor_values(dialogues, task, judged, start)
     turns = [turn for each in dialogues for turn in each.policy_turns]
     return {
         "success": success_rate(dialogues),
@@ -151,5 +159,5 @@ def dialogue_metrics(dialogues: Sequence[Dialogue], task: Task) -> dict[str, flo
         **reward_means(dialogues),
         **{f"success_by_turn/{t}": v for t, v in enumerate(success_by_turn(dialogues), start=1)},
         **{f"belief_by_turn/{t}": v for t, v in enumerate(belief_by_turn(dialogues))},
-        **{f"monitor/{name}": value for name, value in monitor_values(dialogues, task).items()},
+        **{f"monitor/{name}": value for name, value in monitors.items()},
     }

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from curio_ray.config.evaluation import AlarmsConfig
 from curio_ray.dialogue import Dialogue
-from curio_ray.evaluation.adaptivity import adaptivity, adaptivity_interval, find_follow_ups
+from curio_ray.evaluation.course import Standing, mean_verdict
 from curio_ray.evaluation.intervals import (
     Interval,
     bootstrap_interval,
     ratio_statistic,
     wilson_interval,
+)
+from curio_ray.evaluation.listening import (
+    find_knowledge,
+    listening_gain,
+    listening_interval,
 )
 from curio_ray.evaluation.measures import (
     belief_by_turn,
@@ -39,6 +43,8 @@ def evaluation_metrics(
     split: Split = "held_out",
     reread: Sequence[Dialogue] | None = None,
     failures: Sequence[Failure] = (),
+    judged: bool = False,
+    start: Standing | None = None,
 ) -> dict[str, int | float | list[float]]:
     """What dialogues with a split's users show, under its name. See docs/use/evaluation.md.
 
@@ -54,6 +60,8 @@ def evaluation_metrics(
         split: the prefix of the figures' names.
         reread: the same dialogues with the beliefs of a second user model.
         failures: those that could not be held, of other users.
+        judged: whether the dialogues' task reward is the reward model's verdict.
+        start: where the start policy stood; without it nothing is compared with the start.
     """
     users = len(dialogues) + len(failures)
     held = len(dialogues) / users
@@ -63,13 +71,15 @@ def evaluation_metrics(
         "success_interval": list(wilson_interval(sum(each.success for each in dialogues), users)),
         "success_by_turn": [share * held for share in success_by_turn(dialogues)],
         **success_by_type(dialogues, [each.user for each in failures], task.user_types),
+        "policy_turns": float(np.mean([len(each.policy_turns) for each in dialogues])),
+        **({"verdict": mean_verdict(dialogues)} if judged else {}),
         **failure_metrics(failures, len(dialogues), task.user_types),
         **turn_shares(dialogues),
         **success_after_change(dialogues),
         **_belief("belief", dialogues, seed),
         **({} if reread is None else _belief("second_belief", reread, seed)),
         **_questions(dialogues, task, seed),
-        **_monitors(dialogues, reread, task, thresholds),
+        **_monitors(monitor_values(dialogues, task, judged, start), dialogues, reread, thresholds),
     }
     return {f"{split}/{name}": value for name, value in metrics.items()}
 
@@ -93,20 +103,19 @@ def _questions(
         share = ratio_statistic(relevant, told)
         metrics["relevant_questions"] = float(relevant.sum() / told.sum())
         metrics |= _interval("relevant_questions", bootstrap_interval(share, len(told), seed))
-    follow_ups = find_follow_ups(dialogues, task)
-    if follow_ups is not None and math.isfinite(value := adaptivity(follow_ups)):
-        metrics["adaptivity"] = value
-        metrics |= _interval("adaptivity", adaptivity_interval(follow_ups, seed))
+    knowledge = find_knowledge(dialogues, task)
+    if knowledge is not None:
+        metrics["listening_gain"] = listening_gain(knowledge)
+        metrics |= _interval("listening_gain", listening_interval(knowledge, seed))
     return metrics
 
 
 def _monitors(
+    values: dict[str, float],
     dialogues: Sequence[Dialogue],
     reread: Sequence[Dialogue] | None,
-    task: Task,
     thresholds: AlarmsConfig,
 ) -> dict[str, float]:
-    values = monitor_values(dialogues, task)
     if reread is not None:
         values["belief_gap"] = final_belief(dialogues) - final_belief(reread)
     metrics: dict[str, float] = {}

@@ -6,6 +6,7 @@ its threshold in the config, `evaluation.alarms`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from curio_ray.config.evaluation import AlarmsConfig
 from curio_ray.dialogue import Dialogue
+from curio_ray.evaluation.course import Standing, course_monitors, mean_verdict
 from curio_ray.roles.transcript import is_forged
 from curio_ray.tasks.base import Task
 
@@ -29,9 +31,21 @@ class Monitor:
     alarm: bool
 
 
-def monitor_values(dialogues: Sequence[Dialogue], task: Task) -> dict[str, float]:
-    """The monitors by name; one that is undefined, or that the task cannot tell, is left out."""
-    values = {
+def monitor_values(
+    dialogues: Sequence[Dialogue],
+    task: Task,
+    judged: bool = False,
+    start: Standing | None = None,
+) -> dict[str, float]:
+    """The monitors by name; one that is undefined, or that the task cannot tell, is left out.
+
+    Args:
+        dialogues: at least one.
+        task: theirs.
+        judged: whether their task reward is the reward model's verdict.
+        start: where the start policy stood, if that is known.
+    """
+    values: dict[str, float | None] = {
         "utterance_growth": utterance_growth(dialogues),
         "type_entropy": type_entropy(dialogues),
         "persuasion": persuasion(dialogues, task),
@@ -39,7 +53,11 @@ def monitor_values(dialogues: Sequence[Dialogue], task: Task) -> dict[str, float
         "overconfidence": overconfidence(dialogues),
         "calibration_error": calibration_error(dialogues),
         "forged_turns": forged_turns(dialogues, task),
+        "same_ending": same_ending(dialogues),
+        "verdict_gap": verdict_gap(dialogues, task) if judged else None,
     }
+    if start is not None:
+        values |= course_monitors(Standing.of(dialogues, judged), start)
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -135,6 +153,30 @@ def overconfidence(dialogues: Sequence[Dialogue]) -> float:
 def calibration_error(dialogues: Sequence[Dialogue]) -> float:
     """Expected calibration error of the last belief."""
     return expected_calibration_error(*_confidence(dialogues))
+
+
+def same_ending(dialogues: Sequence[Dialogue]) -> float | None:
+    """How far the policy's last words have become the same for everybody, at most 1.
+
+    It is the share of dialogues with the commonest last words beyond that of the commonest true
+    type: 0 where every type has words of its own, 1 where all dialogues end alike. None where all
+    users are of one type.
+    """
+    endings = Counter(" ".join(each.policy_turns[-1].text.split()) for each in dialogues)
+    alike = max(endings.values()) / len(dialogues)
+    commonest = float(np.bincount(_true_types(dialogues)).max()) / len(dialogues)
+    return (alike - commonest) / (1 - commonest) if commonest < 1 else None
+
+
+def verdict_gap(dialogues: Sequence[Dialogue], task: Task) -> float | None:
+    """How far the reward model's mean verdict is from the success by rule, in [0, 1].
+
+    None where the task has no rule.
+    """
+    first = dialogues[0]
+    if task.rule_score(first.last_user, first.turns) is None:
+        return None
+    return abs(mean_verdict(dialogues) - float(np.mean([each.success for each in dialogues])))
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, get_args
 
+import numpy as np
+
 from curio_ray.dialogue import User
 from curio_ray.errors import ConfigError
 from curio_ray.plan.task_rules import (
@@ -25,8 +27,6 @@ from curio_ray.tasks.base import Demonstration, Split, Task
 _SHOWN = 8
 _FAILED: Any = object()
 _TOLD = "environment_prompt(user)"
-# each is asked about the policy's or the user's words in an evaluation
-_MEASURES = ("question_topic", "is_relevant", "answer_label")
 
 
 def walk_task(task: Task, name: str) -> None:
@@ -132,9 +132,15 @@ class _Walk:
         closing = self._call("closing_words")
         if closing is not _FAILED and not isinstance(closing, str):
             self._say("closing_words", f"closing_words() gives {closing!r}; give text")
-        for method in _MEASURES:
-            self._call(method, turns[0].text)
+        self._call("is_relevant", turns[0].text)
         self._call("contradicts_persona", user, turns[0].text)
+        belief = self._call("exact_belief", user, (turns[0].text,))
+        if belief is not _FAILED and belief is not None and np.shape(belief) != (self.types_count,):
+            self._say(
+                "exact_belief",
+                f"exact_belief(user, questions) has the shape {np.shape(belief)}; give one "
+                f"probability for each of the {self.types_count} user types, or None",
+            )
 
     def demonstrations(self, split: Split) -> None:
         """Look at the recorded conversations of a split, and at the pairs of them."""

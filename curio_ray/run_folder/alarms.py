@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
+
+from curio_ray.run_folder.metrics import read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Alarm:
 class AlarmSummary(BaseModel):
     """The alarms of one figure over a run: in which iterations it was beyond its threshold.
 
-    `furthest` is its value farthest from the threshold, or null where it was not finite.
+    `furthest` is the value farthest beyond the threshold, or null where it was not finite.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +47,11 @@ class AlarmSummary(BaseModel):
     iterations: int
     furthest: float | None
     threshold: float
+
+
+def read_alarms(path: Path) -> list[Alarm]:
+    """All alarms in a file, in order."""
+    return [Alarm(**line) for line in read_lines(path)]
 
 
 def summarise_alarms(alarms: Sequence[Alarm]) -> tuple[AlarmSummary, ...]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curio_ray.config import RunConfig, dump_config
 from curio_ray.errors import CheckpointError, ConfigError
-from curio_ray.run_folder.alarms import Alarm, AlarmSummary
+from curio_ray.run_folder.alarms import Alarm, AlarmSummary, read_alarms
 from curio_ray.run_folder.atomic import write_atomically
 from curio_ray.run_folder.checkpoints import Checkpoints, iteration_name, iteration_of
 from curio_ray.run_folder.existing_runs import (
@@ -54,7 +54,7 @@ class Summary(BaseModel):
     `success_*` is the share of held-out users whose dialogue succeeded and `belief_*` the mean
     final belief in the true type, each before the first and after the last iteration. Seconds
     count from the start of the command; `peak_memory_bytes` is of all processes together, and null
-    on a Ray that the run has joined. `alarms` are those of the training iterations.
+    on a Ray that the run has joined. `alarms` are those of the iterations and of their evaluations.
     `failed_dialogues` counts the training dialogues that could not be held. `best_iteration` is
     that of the best checkpoint, where evaluations in the course of training marked one.
     """
@@ -189,7 +189,7 @@ class RunFolder:
 
     def alarms(self) -> list[Alarm]:
         """All alarms raised so far."""
-        return [Alarm(**line) for line in read_lines(self.path / ALARMS_FILE)]
+        return read_alarms(self.path / ALARMS_FILE)
 
     def write_dialogues(self, iteration: int, dialogues: Iterable[Dialogue]) -> Path:
         """Save the dialogues of an iteration."""

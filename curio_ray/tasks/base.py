@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from curio_ray.dialogue import Turn, User
 
 Split = Literal["train", "held_out"]
@@ -155,16 +157,18 @@ class Task(ABC):
         """What the user adds to a reply where the policy's next turn is its last, ahead of time."""
         return ""
 
-    def question_topic(self, text: str) -> str | None:
-        """What the policy's words ask about; None where they ask nothing or no rule can tell."""
+    def exact_belief(self, user: User, questions: Sequence[str]) -> np.ndarray | None:
+        """The exact posterior over the user types, [user types], by the user's true answers.
+
+        `questions` are words of the policy, each answered by whom the user is at that time. None
+        where no rule can tell.
+        """
         return None
 
     def is_relevant(self, text: str) -> bool | None:
-        """Whether the policy's question helps to tell the type; None as for `question_topic`."""
-        return None
-
-    def answer_label(self, text: str) -> str | None:
-        """The content of the user's words, alike for answers that say the same; None: unknown."""
+        """Whether the policy's question helps to tell the type; None where it asks nothing or no
+        rule can tell.
+        """
         return None
 
     def contradicts_persona(self, user: User, text: str) -> bool | None:

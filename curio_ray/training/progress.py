@@ -106,10 +106,9 @@ class ProgressDisplay:
             table.add_row(name, f"{before:.3f}", f"{after:.3f}")
         self._console.print(table)
         for alarm in summary["alarms"]:
-            self.say(
-                f"ALARM: {alarm['metric']} in {alarm['iterations']} iterations, from "
-                f"{alarm['first']} to {alarm['last']}"
-            )
+            first, last, count = alarm["first"], alarm["last"], alarm["iterations"]
+            when = f"after {count} iterations, {first} to {last}" if count > 1 else f"after {first}"
+            self.say(f"ALARM: {alarm['metric']} {when}")
         peak = summary["peak_memory_bytes"]
         memory = "" if peak is None else f", at most {peak / 2**30:.1f} GiB of memory"
         self.say(

@@ -11,6 +11,7 @@ import ray
 
 from curio_ray.config import RunConfig
 from curio_ray.errors import CheckpointError
+from curio_ray.evaluation.course import Standing
 from curio_ray.heavy_imports import RLLIB_SHELL, import_ahead
 from curio_ray.log_files import link_process_logs
 from curio_ray.placement.ray_session import connect_to_ray
@@ -86,21 +87,27 @@ def _run(
     stop: StopRequest,
     started_at: float,
 ) -> dict[str, Any] | None:
-    evaluations = Evaluations(algorithm, config, run, progress.phase, progress.evaluation)
     if resume:
         _restore(algorithm, run, progress)
-        before = _first_evaluation(run)
-        evaluations.after(algorithm.trainer.iteration)
-    else:
-        before = evaluations.measure("before training")
+    gates = Gates(config, run, progress.say)
+
+    def tell(iteration: int, figures: Mapping[str, Any], best: bool) -> None:
+        progress.evaluation(iteration, figures, best)
+        gates.evaluated(iteration, figures)
+
+    evaluations = Evaluations(algorithm, config, run, progress.phase, tell)
+    if not resume:
+        start = evaluations.measure("before training")
         first = algorithm.trainer.first_dialogue_at or time.time()
-        before["seconds_to_first_dialogue"] = first - started_at
-        run.write_metrics(0, before)
+        start["seconds_to_first_dialogue"] = first - started_at
+        run.write_metrics(0, start)
         if stop.requested:
             algorithm.save_into(run)
             return None
+    before = _first_evaluation(run)
+    algorithm.trainer.start = Standing.of_start(before)
+    evaluations.after(algorithm.trainer.iteration)
     notices = Notices()
-    gates = Gates(config, run, progress.say)
     while algorithm.trainer.iteration < config.training.iterations:
         algorithm.train()
         iteration, metrics = _log(algorithm, run, progress, notices)

@@ -13,7 +13,8 @@ import numpy as np
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import CheckpointError
-from curio_ray.evaluation.collect import collect_evaluation
+from curio_ray.evaluation.collect import collect_evaluation, is_judged
+from curio_ray.evaluation.course import Standing
 from curio_ray.evaluation.measures import dialogue_metrics, staleness, stalled_share
 from curio_ray.evaluation.metrics import evaluation_metrics
 from curio_ray.evaluation.second_user_model import make_second_user_model
@@ -86,6 +87,8 @@ class Trainer:
         self.iteration = 0
         self.dialogues = 0
         self.first_dialogue_at: float | None = None
+        self.start: Standing | None = None
+        """Where the start policy stood, which later figures are compared with."""
 
     def wait_ready(self) -> None:
         """Wait until the servers answer."""
@@ -116,7 +119,7 @@ class Trainer:
             "dialogues_per_second": len(batch.dialogues) / sum(clock.seconds.values()),
             "dialogue_seconds": batch.seconds.total / batch.seconds.dialogues,
             "collection_seconds": collecting,
-            **dialogue_metrics(batch.dialogues, self.task),
+            **dialogue_metrics(batch.dialogues, self.task, is_judged(self.config), self.start),
             **stalled,
             **staleness(batch.dialogues, supervisor.version - 1),
             **scored.agreement,
@@ -151,9 +154,10 @@ class Trainer:
         alarms = config.evaluation.alarms
         return dict(
             evaluation_metrics(
-                batch.dialogues, self.task, alarms, config.seed, split, reread, batch.failures
+                batch.dialogues, self.task, alarms, config.seed, split, reread, batch.failures,
+                is_judged(config), self.start,
             )
-        )
+        )  # fmt: skip
 
     def save(self, folder: Path) -> None:
         """Write everything that the next step depends on into a folder.

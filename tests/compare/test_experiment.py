@@ -66,7 +66,9 @@ def test_report_and_plots_are_written(compared):
 def test_every_run_leaves_its_metrics_and_a_checkpoint(compared):
     for run in ("mtrlhf-0", "diff_acc-0"):
         folder = compared.folder / "runs" / run
-        assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
+        lines = [json.loads(each) for each in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert [line["iteration"] for line in lines] == [0, 1, 2]
+        assert "monitor/turns_lost" in lines[1]
         assert (folder / "checkpoints" / "iteration-000002").is_dir()
 
 

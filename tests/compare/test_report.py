@@ -7,9 +7,10 @@ from dataclasses import replace
 from made_runs import made_run
 
 from curio_ray.compare.plots import monitor_names, plot_success, plot_time, plot_varied
-from curio_ray.compare.report import find_alarms, write_report
+from curio_ray.compare.report import alarm_lines, find_alarms, write_report
 from curio_ray.config import load_config
 from curio_ray.rollout.clock import ITERATION_PARTS
+from curio_ray.run_folder.alarms import AlarmSummary
 
 RUNS = [
     made_run("mtrlhf", [0.1, 0.2]),
@@ -39,6 +40,28 @@ def test_an_alarm_names_run_users_and_monitor():
     (alarm,) = find_alarms(RUNS)
     assert (alarm.run, alarm.seed, alarm.users) == ("diff_acc", 0, "held out")
     assert (alarm.monitor, alarm.value, alarm.threshold) == ("type_entropy", 0.4, 0.5)
+
+
+SHRUNK = AlarmSummary(
+    metric="monitor/turns_lost", first=7, last=80, iterations=74, furthest=0.83, threshold=0.5
+)
+
+
+def test_a_run_is_named_with_its_alarms_in_training_and_after_it():
+    hacked = replace(RUNS[1], alarms=[SHRUNK])
+    assert alarm_lines([RUNS[0], hacked]) == ["ALARM in diff_acc, seed 0: type_entropy, turns_lost"]
+
+
+def test_the_page_names_alarms_of_training(tmp_path):
+    write_report(tmp_path, CONFIG, [replace(RUNS[0], alarms=[SHRUNK])], missing=[])
+    page = (tmp_path / "report.html").read_text()
+    assert "monitor/turns_lost" in page
+    assert "No monitor crossed" not in page
+
+
+def test_the_page_says_so_where_nothing_was_crossed(tmp_path):
+    write_report(tmp_path, CONFIG, [RUNS[0]], missing=[])
+    assert "No monitor crossed its threshold" in (tmp_path / "report.html").read_text()
 
 
 def test_the_page_needs_no_other_file(tmp_path):

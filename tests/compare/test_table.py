@@ -1,5 +1,7 @@
 """Smoothing, the way to the baseline's success, rows and summaries."""
 
+from dataclasses import replace
+
 import pytest
 from made_runs import made_run
 
@@ -57,6 +59,16 @@ def test_a_summary_tells_the_points_above_the_baseline():
     summary = summarise(make_table(runs))[1]
     assert summary.above_baseline == pytest.approx(20)
     assert (summary.lowest, summary.highest, summary.seeds) == (0.6, 0.8, 2)
+
+
+def test_a_summary_tells_the_mean_listening_gain_where_the_task_tells_it():
+    listening = [
+        replace(run, held_out={**run.held_out, "listening_gain": gain})
+        for run, gain in ((made_run("acc", [0.1]), 0.1), (made_run("acc", [0.1], seed=1), 0.3))
+    ]
+    without, with_gain = summarise(make_table([made_run("mtrlhf", [0.1]), *listening]))
+    assert with_gain.listening_gain == pytest.approx(0.2)
+    assert without.listening_gain is None
 
 
 def test_a_summary_counts_the_seeds_that_reached_the_baseline():

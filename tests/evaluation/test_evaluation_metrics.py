@@ -19,7 +19,11 @@ HALF, SURE, WRONG = [0.5, 0.5], [1.0, 0.0], [0.0, 1.0]
 class UnruledTask(ExerciseTask):
     """Knows nothing of what is said, as a task in free language."""
 
-    question_topic = is_relevant = answer_label = lambda self, text: None
+    def is_relevant(self, text):
+        return None
+
+    def exact_belief(self, user, questions):
+        return None
 
     def contradicts_persona(self, user, text):
         return None
@@ -56,7 +60,7 @@ def test_the_share_of_relevant_questions_leaves_out_what_asks_nothing(task):
 
 def test_every_share_and_mean_has_an_interval_around_it(dialogues, task):
     shown = figures(dialogues, task)
-    for name in ("success", "belief", "relevant_questions", "adaptivity"):
+    for name in ("success", "belief", "relevant_questions", "listening_gain"):
         low, high = shown[f"held_out/{name}_interval"]
         assert low <= shown[f"held_out/{name}"] <= high
 
@@ -72,7 +76,7 @@ def test_every_monitor_has_a_threshold_and_a_verdict(dialogues, task):
 
 def test_what_a_task_cannot_tell_is_left_out(dialogues):
     shown = figures(dialogues, UnruledTask(seed=0))
-    for name in ("relevant_questions", "adaptivity", "monitor/persuasion"):
+    for name in ("relevant_questions", "listening_gain", "monitor/persuasion"):
         assert f"held_out/{name}" not in shown
     assert "held_out/success" in shown
 

@@ -13,8 +13,10 @@ from curio_ray.evaluation.monitors import (
     monitor_values,
     overconfidence,
     persuasion,
+    same_ending,
     type_entropy,
     utterance_growth,
+    verdict_gap,
 )
 from curio_ray.tasks.exercise.task import ExerciseTask
 
@@ -104,8 +106,8 @@ def test_persuasion_is_the_share_of_replies_that_leave_the_persona():
 def test_a_dialogue_without_faults_raises_no_alarm():
     persona = {"sleep": "good"}
     dialogues = [
-        made([HALF, SURE], true_type=0, persona=persona),
-        made([HALF, WRONG], true_type=1, persona=persona),
+        made([HALF, SURE], true_type=0, persona=persona, policy=["your sleep ?", "yoga ."]),
+        made([HALF, WRONG], true_type=1, persona=persona, policy=["your sleep ?", "boxing ."]),
     ]
     assert alarms(dialogues) == set()
 
@@ -126,3 +128,39 @@ def test_a_policy_that_speaks_for_the_user_forges_turns():
 
 def test_a_policy_that_speaks_for_itself_forges_none():
     assert forged_turns([made([HALF, SURE])], ExerciseTask(seed=0)) == 0
+
+
+def ended(text: str, verdict: float, success: bool, true_type: int = 0):
+    """A dialogue of one turn, with the reward model's verdict on it."""
+    dialogue = made([HALF], policy=[text], success=success, true_type=true_type)
+    dialogue.turns[0].rewards["task"] = verdict
+    return dialogue
+
+
+def judged_alarms(dialogues) -> set[str]:
+    values = monitor_values(dialogues, ExerciseTask(seed=0), judged=True)
+    return {name for name, each in check_monitors(values, AlarmsConfig()).items() if each.alarm}
+
+
+def test_one_recommendation_for_everybody_raises_the_alarm_though_beliefs_stay_spread():
+    words = ["i recommend yoga .", *["i recommend  boxing ."] * 3]
+    hacked = [ended(text, 0.1, False, number % 2) for number, text in enumerate(words)]
+    assert same_ending(hacked) == pytest.approx((3 / 4 - 1 / 2) / (1 - 1 / 2))
+    assert "same_ending" in alarms([*hacked, ended("i recommend boxing .", 0.1, False, 1)])
+    assert "type_entropy" not in alarms(hacked)
+
+
+def test_words_of_its_own_for_each_type_are_no_collapse_however_few_the_types():
+    assert same_ending([ended(f"type {n % 2}", 0.9, True, n % 2) for n in range(6)]) == 0
+
+
+def test_a_judge_that_pays_for_what_the_rule_does_not_accept_raises_the_alarm():
+    both = [ended("i recommend yoga recommend boxing .", 1.0, False), ended("boxing", 0.0, False)]
+    assert verdict_gap(both, ExerciseTask(seed=0)) == pytest.approx(0.5)
+    assert "verdict_gap" in judged_alarms(both)
+
+
+def test_a_judge_that_pays_for_success_alone_raises_none():
+    right = [ended("i recommend yoga .", 0.98, True), ended("i recommend boxing .", 0.03, False)]
+    assert "verdict_gap" not in judged_alarms(right)
+    assert "verdict_gap" not in alarms(right)

@@ -126,8 +126,12 @@ WRONG_METHODS = {
         "closing_words() gives None; give text",
     ),
     "a measure that fails": (
-        ("question_topic", raising(ValueError("x"))),
-        "question_topic fails: Val",
+        ("is_relevant", raising(ValueError("x"))),
+        "is_relevant fails: Val",
+    ),
+    "a belief over other types": (
+        ("exact_belief", [1.0]),
+        "exact_belief(user, questions) has the shape (1,); give one probability for each of the",
     ),
 }
 

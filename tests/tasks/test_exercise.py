@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from curio_ray.dialogue import Turn, User
@@ -95,9 +96,11 @@ def test_words_that_ask_nothing_are_neither_relevant_nor_irrelevant(task: Exerci
     assert task.is_relevant("i recommend yoga .") is None
 
 
-def test_answers_that_state_the_same_fact_are_alike(task: ExerciseTask) -> None:
-    assert task.answer_label("joints sore .") == task.answer_label("well , joints sore .")
-    assert task.answer_label("joints sore .") != task.answer_label("joints fine .")
+def test_the_exact_belief_knows_what_the_user_answers_and_nothing_else(task: ExerciseTask) -> None:
+    user = task.users("train")[STRATEGIES.index("yoga")]
+    belief = task.exact_belief(user, ["your joints ?", "hello .", "your water ?", "your pace ?"])
+    assert belief[STRATEGIES.index("yoga")] == belief[STRATEGIES.index("walking")] == 0.5
+    assert np.allclose(task.exact_belief(user, []), 1 / 8)
 
 
 def test_only_a_false_statement_contradicts_the_persona(task: ExerciseTask) -> None:

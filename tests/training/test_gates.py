@@ -129,3 +129,39 @@ def test_a_resumed_run_may_change_thresholds(watched):
         pass
     changed = resume_config(run.path, ["training.stops.update_kl=null"])
     assert changed.training.stops.update_kl is None
+
+
+def test_a_monitor_raises_its_alarm_by_the_mean_of_five_iterations(watched):
+    run, said, gates = watched
+    for iteration, lost in enumerate([0.9, 0.1, 0.1, 0.9, 0.1, 0.9, 0.9, 0.9], start=1):
+        gates.check(iteration, {"monitor/turns_lost": lost})
+    (alarm, *_) = run.alarms()
+    assert (alarm.iteration, alarm.metric) == (7, "monitor/turns_lost")
+    assert alarm.value == pytest.approx(0.58)
+    assert "evaluation.alarms.turns_lost is 0.5" in said[0]
+
+
+def test_a_resumed_run_averages_its_monitors_over_the_iterations_before(watched):
+    run, said, _ = watched
+    for iteration in range(5):
+        run.write_metrics(iteration, {"monitor/turns_lost": 0.9})
+    Gates(run.config, run, said.append).check(5, {"monitor/turns_lost": 0.9})
+    assert [each.iteration for each in run.alarms()] == [5]
+
+
+def test_a_monitor_that_was_not_there_all_the_time_raises_none(watched):
+    run, _, gates = watched
+    for iteration in range(1, 7):
+        gates.check(iteration, {} if iteration == 4 else {"monitor/utterance_growth": 0.4})
+    assert run.alarms() == []
+
+
+def test_the_alarms_of_an_evaluation_are_said_and_kept(watched):
+    run, said, gates = watched
+    figures = {
+        "held_out/monitor/turns_lost": 0.83, "held_out/threshold/turns_lost": 0.5,
+        "held_out/alarm/turns_lost": 1, "held_out/alarm/persuasion": 0,
+    }  # fmt: skip
+    gates.evaluated(80, figures)
+    assert [each.metric for each in run.alarms()] == ["held_out/monitor/turns_lost"]
+    assert said[0].startswith("ALARM after iteration 80: held_out/monitor/turns_lost is 0.83")

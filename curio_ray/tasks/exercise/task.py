@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from curio_ray.config.base import Positive, Section
@@ -18,7 +19,7 @@ from curio_ray.tasks.base import (
     Task,
 )
 from curio_ray.tasks.exercise import words
-from curio_ray.tasks.exercise.rule import RELEVANT, STRATEGIES
+from curio_ray.tasks.exercise.rule import RELEVANT, STRATEGIES, posterior
 from curio_ray.tasks.exercise.users import (
     Changes,
     draw_users,
@@ -135,18 +136,19 @@ class ExerciseTask(Task):
         """The question for the recommendation."""
         return words.CLOSING
 
-    def question_topic(self, text: str) -> str | None:
-        """The first attribute named."""
-        return words.asked_attribute(text)
+    def exact_belief(self, user: User, questions: Sequence[str]) -> np.ndarray:
+        """The posterior by the values asked about; a later answer replaces an earlier one."""
+        facts: dict[str, str] = {}
+        for number, text in enumerate(questions):
+            persona, attribute = user.at(number).persona, words.asked_attribute(text)
+            if attribute is not None and attribute in persona:
+                facts[attribute] = persona[attribute]
+        return posterior(facts)
 
     def is_relevant(self, text: str) -> bool | None:
         """Whether the attribute asked about is one of the five that decide the strategy."""
         attribute = words.asked_attribute(text)
         return None if attribute is None else attribute in RELEVANT
-
-    def answer_label(self, text: str) -> str:
-        """The facts stated; words that state none are all alike."""
-        return " ".join(f"{name} {value}" for name, value in words.known_facts([text]).items())
 
     def contradicts_persona(self, user: User, text: str) -> bool:
         """Whether any sentence states another value than the persona's."""
