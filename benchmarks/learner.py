@@ -32,7 +32,7 @@ from curio_ray.config.learner import LearnerConfig
 from curio_ray.learner.deepspeed_setup import join_process_group
 from curio_ray.learner.engine import LearnerEngine
 from curio_ray.learner.losses import Counts, Objective
-from curio_ray.learner.model_loading import DTYPES, build_policy_value_model
+from curio_ray.learner.model_loading import DTYPES, build_policy
 from curio_ray.learner.packing import pack_sequences, pack_tensors
 from curio_ray.learner.sequences import TrainingSequence
 from curio_ray.model_paths import locate_model
@@ -105,7 +105,7 @@ class Float32AdamW:
 
 def packed_learner(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[], None]:
     """The project's learner, one update."""
-    engine = LearnerEngine(model, config, 1.0, seed=0)
+    engine = LearnerEngine(model, config, 1.0, seed=0, learns_value=False)
 
     def step() -> None:
         engine.update(dialogues)
@@ -116,7 +116,7 @@ def packed_learner(model: str, config: LearnerConfig, dialogues: Any) -> Callabl
 def bare_loop(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[], None]:
     """The same packs, model and loss in a plain PyTorch loop."""
     device = torch.device("cuda" if config.gpus_per_rank else "cpu")
-    network = build_policy_value_model(model, config, 1.0, seed=0).to(device)
+    network = build_policy(model, config, 1.0, seed=0).to(device)
     optimizer = Float32AdamW(network, config)
     lengths = [len(each) for each in dialogues]
     objective, counts = Objective(config), Counts.of(dialogues)
@@ -124,8 +124,8 @@ def bare_loop(model: str, config: LearnerConfig, dialogues: Any) -> Callable[[],
     def step() -> None:
         for pack in pack_sequences(lengths, 1, config.tokens_per_pack)[0]:
             tensors = pack_tensors([dialogues[index] for index in pack], device)
-            log_probs, values = network(tensors)
-            objective(tensors, log_probs, values, counts)[0].backward()
+            log_probs, _ = network(tensors)
+            objective(tensors, log_probs, None, counts, kl_coefficient=0.0)[0].backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
         optimizer.step()
 

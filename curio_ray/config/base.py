@@ -12,6 +12,9 @@ Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+NUMBER = "number"
+"""Tells a plain number from the sections that may stand in its place."""
+
 
 def local_folder(path: Path) -> Path:
     """The path itself, if it is one of this machine's file systems.

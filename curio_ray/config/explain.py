@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from curio_ray.config.base import section_class, section_classes, section_name
+from curio_ray.config.base import NUMBER, section_class, section_classes, section_name
 
 _KINDS = {
     "int": "a whole number",
@@ -124,6 +124,8 @@ def _walk(root: type[BaseModel] | None, location: Sequence[int | str]) -> tuple[
     found: Any = root
     path = []
     for part in location:
+        if part == NUMBER and len(section_classes(found)) > 1:
+            continue
         chosen = _chosen(found, part)
         if chosen is not None:
             found = chosen

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from curio_ray.config.base import Positive, Seconds, Section
 from curio_ray.config.cluster import LearnerPlacementConfig
 from curio_ray.config.losses import LossConfig, ReinforceLossConfig
+from curio_ray.config.schedules import DecayConfig, KLCoefficient
 
 
 class ValueHeadConfig(Section):
@@ -20,6 +21,12 @@ class ValueHeadConfig(Section):
     """Weight of its squared error in the loss."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Its own learning rate."""
+    gradient_clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of its own gradient."""
+    normalise: bool = True
+    """Whether it learns targets less their running mean, divided by their running deviation."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Optimizer steps in which it learns alone, before the policy's first."""
     detach: bool = True
     """Whether its gradient stops at the language model."""
 
@@ -67,12 +74,22 @@ class LearnerConfig(Section):
     """Where the ranks lie."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     """AdamW's step size."""
+    decay: DecayConfig = DecayConfig()
+    """How learning rates fall over the run."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """The share that AdamW's mean gradient keeps of itself in a step."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """The share that AdamW's mean squared gradient keeps of itself in a step. Near 1, one gradient
+    after many small ones moves a weight by several times the learning rate."""
+    epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    """What AdamW adds to the root of the mean squared gradient: gradients below it move a weight
+    by less than the learning rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """AdamW's decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Optimizer steps over which the learning rate rises linearly."""
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
-    """Largest norm of the gradient."""
+    """Largest norm of the policy's gradient."""
     epochs: Positive = 1
     """Passes over the dialogues of an iteration."""
     minibatches: Positive = 1
@@ -86,8 +103,9 @@ class LearnerConfig(Section):
     default every weight is trained."""
     loss: LossConfig = ReinforceLossConfig()
     """The policy's loss, by its name."""
-    kl_coefficient: Annotated[float, Field(ge=0)] = 0.01
-    """Weight of the KL divergence from the start policy; 0 keeps no copy of it, nor does lora."""
+    kl_coefficient: KLCoefficient = 0.01
+    """Weight of the KL divergence from the start policy; 0 keeps no copy of it, nor does lora. A
+    number, or a section that changes it over the run."""
     value: ValueHeadConfig = ValueHeadConfig()
     """The value head."""
     port: Annotated[int | None, Field(ge=1024, le=65535)] = None
@@ -96,3 +114,8 @@ class LearnerConfig(Section):
     """Seconds within which all ranks must be ready."""
     step_deadline_s: Seconds = 300
     """Seconds within which a pass or an update must be over."""
+
+    @property
+    def has_kl(self) -> bool:
+        """Whether the loss has a KL divergence from the start policy."""
+        return self.kl_coefficient != 0

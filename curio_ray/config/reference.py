@@ -69,6 +69,8 @@ def _sections_of(annotation: Any) -> tuple[list[type[BaseModel]], str]:
 def _row(name: str, field: FieldInfo) -> str:
     sections, suffix = _sections_of(field.annotation)
     values = f"section{'s by name' if suffix else ''}" if sections else _values(field)
+    if len(sections) > 1 and isinstance(field.default, int | float):
+        values = f"number, or {values}"
     if len(sections) > 1:
         values += ": " + ", ".join(f"`{section_name(each)}`" for each in sections)
     meaning = " ".join((field.description or "").split())
@@ -102,9 +104,9 @@ def _type_name(annotation: Any) -> str:
 def _default(field: FieldInfo, sections: list[type[BaseModel]]) -> str:
     if field.is_required():
         return "required"
-    if len(sections) > 1:
-        return f"`{field.default.name}`"
-    if sections and field.default is not None:
+    if len(sections) > 1 and isinstance(field.default, BaseModel):
+        return f"`{section_name(type(field.default))}`"
+    if len(sections) == 1 and field.default is not None:
         return ""
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined or value == {}:

@@ -173,6 +173,14 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _a_value_that_warms_up_is_used(self) -> RunConfig:
+        if self.learner.value.warmup_steps and self.credit.estimator == "rloo":
+            raise ValueError(
+                "learner.value.warmup_steps: rloo uses no value; write 0, or credit.estimator: gae"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _every_rank_gets_dialogues(self) -> RunConfig:
         shares = self.learner.ranks * self.learner.minibatches
         if self.training.dialogues_per_iteration < shares:

@@ -17,13 +17,15 @@ import numpy as np
 import torch
 import torch.distributed
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.errors import CheckpointError
+from curio_ray.learner.value import ValueLearner
 from curio_ray.private_api.deepspeed_private import KINDS, OptimizerShards
 
 STATE_FILE = "learner.json"
+VALUE_FILE = "value.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class RankState:
     """What of one rank is written to disk and read from it, and which rank that is."""
 
     shards: OptimizerShards
+    value: ValueLearner
     config: LearnerConfig
     rank: int
     ranks: int
@@ -43,7 +46,7 @@ class RankState:
         return None if lora is None else lora.model_dump(mode="json", exclude={"dropout"})
 
 
-def save_state(state: RankState, counters: Mapping[str, int], folder: Path) -> list[Path]:
+def save_state(state: RankState, counters: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write everything that the next step depends on. A collective.
 
     A model that adapters were put into is not written: it is the start policy.
@@ -67,11 +70,13 @@ def save_state(state: RankState, counters: Mapping[str, int], folder: Path) -> l
         values = {"writers": writers, "lora": state.adapters, **counters}
         files.append(folder / STATE_FILE)
         files[-1].write_text(json.dumps(values, indent=2))
+        files.append(folder / VALUE_FILE)
+        save_file({k: each.cpu() for k, each in state.value.tensors().items()}, files[-1])
     torch.distributed.barrier()
     return files
 
 
-def load_state(state: RankState, folder: Path) -> dict[str, int]:
+def load_state(state: RankState, folder: Path) -> dict[str, Any]:
     """Take up what `save_state` wrote, at whatever number of ranks and ZeRO stage. A collective.
 
     Returns:
@@ -95,6 +100,7 @@ def load_state(state: RankState, folder: Path) -> dict[str, int]:
                 reader.read_into(shard.name, shard.start, shard.tensors[kind])
     state.shards.set_steps(saved["optimizer_steps"])
     state.shards.spread_weights()
+    _read_value(state.value, folder / VALUE_FILE)
     _restore_random_states(state, folder)
     return saved
 
@@ -108,6 +114,18 @@ def _read_values(folder: Path) -> dict[str, Any]:
             "name a folder that a learner saved"
         ) from error
     return values
+
+
+def _read_value(value: ValueLearner, file: Path) -> None:
+    try:
+        saved = load_file(file)
+        for name, tensor in value.tensors().items():
+            tensor.copy_(saved[name])
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{file}: the state of the value cannot be read ({error}); name a whole checkpoint of "
+            "the same model and learner.value.hidden_size"
+        ) from error
 
 
 def _random_file(folder: Path, rank: int) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,19 @@ import torch
 import torch.distributed
 
 from curio_ray.config.learner import LearnerConfig
-from curio_ray.errors import LearnerError
 from curio_ray.known_tokens import Ranges
 from curio_ray.learner.architecture import check_architecture, check_first_step
 from curio_ray.learner.checkpoint import RankState, load_state, save_state
 from curio_ray.learner.deepspeed_setup import deepspeed_config
 from curio_ray.learner.lora import adapters_off
 from curio_ray.learner.losses import Counts, Objective
-from curio_ray.learner.metrics import MetricSums, log_prob_gaps
-from curio_ray.learner.model import PolicyValueModel
+from curio_ray.learner.metrics import log_prob_gaps
 from curio_ray.learner.model_loading import (
     adapter_dropout,
-    build_policy_value_model,
+    build_policy,
     build_reference_model,
 )
+from curio_ray.learner.optimizer import PolicyOptimizer, policy_adamw
 from curio_ray.learner.packing import (
     Pack,
     PackedTensors,
@@ -34,11 +33,11 @@ from curio_ray.learner.packing import (
     split_minibatches,
 )
 from curio_ray.learner.policy_weights import PolicyWeights
+from curio_ray.learner.schedules import decay_factor, first_coefficient, next_coefficient
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence, check_finite
+from curio_ray.learner.steps import StepLog
+from curio_ray.learner.value import ValueLearner
 from curio_ray.private_api.deepspeed_private import OptimizerShards
-
-MAX_SKIPPED_IN_A_ROW = 5
-COUNTERS = ("updates", "optimizer_steps", "skipped_in_a_row")
 
 
 class LearnerEngine:
@@ -52,6 +51,8 @@ class LearnerEngine:
         temperature: at which the policy is sampled; log-probabilities are of that distribution.
         seed: of the value head and of the minibatches.
         unknown: ids of the output head that are never sampled.
+        iterations: updates over which the learning rates decay.
+        learns_value: whether credit uses the value; otherwise it is neither computed nor learned.
     """
 
     def __init__(
@@ -61,36 +62,41 @@ class LearnerEngine:
         temperature: float,
         seed: int,
         unknown: Ranges = (),
+        iterations: int = 1,
+        learns_value: bool = True,
     ) -> None:
         import deepspeed
 
         self.config = config
         self.model_path = model_path
         self.seed = seed
+        self.iterations = iterations
+        self.learns_value = learns_value
         self.objective = Objective(config)
         self.rank = torch.distributed.get_rank()
         self.ranks = torch.distributed.get_world_size()
         self.device = torch.device("cuda" if config.gpus_per_rank else "cpu")
         self.updates = 0
-        self.optimizer_steps = 0
-        self.skipped_in_a_row = 0
-        model = build_policy_value_model(model_path, config, temperature, seed, unknown)
-        model.to(self.device)
+        self.kl_coefficient = first_coefficient(config.kl_coefficient)
+        model = build_policy(model_path, config, temperature, seed, unknown).to(self.device)
+        width = model.language_model.get_output_embeddings().in_features
         self.reference = None
-        if config.kl_coefficient > 0 and config.lora is None:
+        if config.has_kl and config.lora is None:
             self.reference = build_reference_model(
                 model_path, config.precision, temperature, unknown
             )
             self.reference.to(self.device)
         self.policy_parameters = sum(p.numel() for p in model.language_model.parameters())
-        self.deepspeed, self.optimizer, _, _ = deepspeed.initialize(
+        self.deepspeed, optimizer, _, _ = deepspeed.initialize(
             model=model,
-            optimizer=_optimizer(model, config),
+            optimizer=policy_adamw(model, config),
             config=deepspeed_config(config),
             dist_init_required=False,
         )
-        shards = OptimizerShards(self.deepspeed, self.optimizer, config.zero_stage, self.rank)
-        self._rank_state = RankState(shards, config, self.rank, self.ranks, seed)
+        self.policy = PolicyOptimizer(self.deepspeed, optimizer, config)
+        self.value = ValueLearner(width, config, seed, self.device)
+        shards = OptimizerShards(self.deepspeed, optimizer, config.zero_stage, self.rank)
+        self._rank_state = RankState(shards, self.value, config, self.rank, self.ranks, seed)
         self.policy_weights = PolicyWeights(self.language_model, config.zero_stage)
         check_architecture(
             lambda pack: self.deepspeed(pack)[0],
@@ -109,10 +115,9 @@ class LearnerEngine:
             members = [sequences[index] for index in pack]
             tensors = pack_tensors(members, self.device)
             with torch.no_grad():
-                log_probs, values = self.deepspeed(tensors)
-            reference = log_probs
-            if self.config.kl_coefficient > 0:
-                reference = self._reference_log_probs(tensors)
+                log_probs, states = self.deepspeed(tensors)
+            reference = self._reference_log_probs(tensors) if self.config.has_kl else log_probs
+            values = self.value.values(states)
             scores |= zip(pack, _unpack(members, log_probs, reference, values), strict=True)
         return scores
 
@@ -127,30 +132,20 @@ class LearnerEngine:
                 had gradients that are not, or the first step was not taken from the start policy.
         """
         check_finite(sequences)
-        sums, skipped = MetricSums(), 0
-        norms: list[float] = []
-        for epoch in range(self.config.epochs):
-            seed = (self.seed, self.updates, epoch)
-            for minibatch in split_minibatches(len(sequences), self.config.minibatches, seed):
-                members = [sequences[index] for index in minibatch]
-                untouched = not norms and not skipped
-                compares = untouched and self._tells_agreement(members)
-                with adapter_dropout(self.deepspeed.module):
-                    norm = self._minibatch_step(members, sums, compares)
-                if self.updates == 0 and untouched:
-                    check_first_step(sums.over_ranks(self.device))
-                if norm is None:
-                    skipped += 1
-                else:
-                    norms.append(norm)
-        self.updates += 1
-        return sums.over_ranks(self.device) | {
+        if self.learns_value:
+            sequences = self.value.scaled(sequences)
+        log = self._learn(sequences)
+        metrics = log.metrics(self.device) | {
             "policy_tokens": float(self.config.epochs * Counts.of(sequences).tokens),
-            "gradient_norm": float(np.mean(norms)) if norms else 0.0,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "optimizer_steps": float(self.optimizer_steps),
-            "skipped_steps": float(skipped),
+            "learning_rate": self.policy.learning_rate,
+            "optimizer_steps": float(self.policy.steps),
+            "kl_coefficient": self.kl_coefficient,
         }
+        self.updates += 1
+        self.kl_coefficient = next_coefficient(
+            self.config.kl_coefficient, self.kl_coefficient, metrics["kl"], self.updates
+        )
+        return metrics
 
     def save(self, folder: Path) -> list[Path]:
         """Write the whole training state into `folder`, each rank its part.
@@ -158,8 +153,7 @@ class LearnerEngine:
         Returns:
             The files that this rank has written.
         """
-        counters = {name: getattr(self, name) for name in COUNTERS}
-        return save_state(self._rank_state, counters, folder)
+        return save_state(self._rank_state, self._counters(), folder)
 
     def load(self, folder: Path) -> None:
         """Take up the training state of `folder`; the next steps equal those after the save.
@@ -167,8 +161,7 @@ class LearnerEngine:
         Raises:
             CheckpointError: the folder was written by a learner of another shape.
         """
-        for name, value in load_state(self._rank_state, folder).items():
-            setattr(self, name, value)
+        self._set_counters(load_state(self._rank_state, folder))
 
     def export_policy(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder, with its tokenizer."""
@@ -183,6 +176,19 @@ class LearnerEngine:
         lengths = [len(sequence) for sequence in sequences]
         return pack_sequences(lengths, self.ranks, self.config.tokens_per_pack)[self.rank]
 
+    def _learn(self, sequences: Sequence[TrainingSequence]) -> StepLog:
+        """Every epoch's steps of one update."""
+        log = StepLog()
+        for epoch in range(self.config.epochs):
+            seed = (self.seed, self.updates, epoch)
+            for minibatch in split_minibatches(len(sequences), self.config.minibatches, seed):
+                first, members = log.steps == 0, [sequences[index] for index in minibatch]
+                with adapter_dropout(self.deepspeed.module):
+                    self._minibatch_step(members, log, first and self._tells_agreement(members))
+                if first and self.updates == 0:
+                    check_first_step(log.metrics(self.device))
+        return log
+
     def _tells_agreement(self, sequences: Sequence[TrainingSequence]) -> bool:
         """Whether an update's first forward pass is to be compared with the servers.
 
@@ -194,34 +200,68 @@ class LearnerEngine:
         return fresh and not scored and not dropout
 
     def _minibatch_step(
-        self, sequences: Sequence[TrainingSequence], sums: MetricSums, compares: bool
-    ) -> float | None:
-        """One optimizer step; the gradient norm before clipping, or None where it was skipped."""
+        self, sequences: Sequence[TrainingSequence], log: StepLog, compares: bool
+    ) -> None:
+        """One step of policy and value, or of the value alone."""
         counts = Counts.of(sequences)
         # Asked of the whole minibatch, so that all ranks take part in the same forward passes.
         scored = all(sequence.reference_log_probs is not None for sequence in sequences)
+        moves_policy = self._moves_policy(sequences)
         packs, finite = self._packs(sequences), torch.ones((), device=self.device)
-        self._set_learning_rates()
         for number, pack in enumerate(packs):
             is_last = number == len(packs) - 1
             tensors = pack_tensors([sequences[index] for index in pack], self.device)
-            if self.config.kl_coefficient > 0 and not scored:
+            if self.config.has_kl and not scored:
                 reference = self._reference_log_probs(tensors)
                 tensors = replace(tensors, reference_log_probs=reference)
-            log_probs, values = self.deepspeed(tensors)
-            loss, metrics = self.objective(tensors, log_probs, values, counts)
-            sums.add(metrics)
+            log_probs, values = self._forward(tensors, moves_policy)
+            loss, metrics = self.objective(tensors, log_probs, values, counts, self.kl_coefficient)
+            log.add(metrics)
             if compares:
-                sums.add(log_prob_gaps(log_probs, tensors.behaviour_log_probs, tensors.fresh))
+                log.add(log_prob_gaps(log_probs, tensors.behaviour_log_probs, tensors.fresh))
             finite *= loss.isfinite()
             if is_last and not self._on_all_ranks(finite):
                 loss = loss * torch.nan
-            self.deepspeed.set_gradient_accumulation_boundary(is_last)
-            # DeepSpeed averages gradients over ranks; the losses are already global means.
-            self.deepspeed.backward(loss * self.ranks)
-            if not is_last:
-                self.deepspeed.step()
-        return self._guarded_step()
+            self._backward(loss, moves_policy, is_last)
+        factor = decay_factor(self.updates, self.iterations, self.config.decay)
+        norm = self.policy.step(factor) if moves_policy else 0.0
+        if norm is None:
+            self.value.discard_gradients()
+        value_norm = self.value.step(factor) if self.learns_value and norm is not None else None
+        log.step(norm, value_norm, self.learns_value)
+
+    def _moves_policy(self, sequences: Sequence[TrainingSequence]) -> bool:
+        """Whether a minibatch has anything to teach the policy, which momentum alone must not.
+
+        Not where nothing pulls and every advantage is 0; and not while the value learns first.
+        """
+        if self.learns_value and self.value.steps < self.config.value.warmup_steps:
+            return False
+        pulls = self.kl_coefficient > 0 or self.config.loss.name == "custom"
+        return pulls or any(each.advantages.any() for each in sequences)
+
+    def _forward(
+        self, pack: PackedTensors, moves_policy: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Log-probabilities [A], and where it is learned the scaled value [T], with gradients."""
+        with torch.set_grad_enabled(moves_policy):
+            log_probs, states = self.deepspeed(pack)
+        if not moves_policy:
+            log_probs.requires_grad_()
+        if not self.learns_value:
+            return log_probs, None
+        return log_probs, self.value.head(states.detach() if self.config.value.detach else states)
+
+    def _backward(self, loss: torch.Tensor, moves_policy: bool, is_last: bool) -> None:
+        # DeepSpeed and the value average gradients over ranks; the losses are global means.
+        loss = loss * self.ranks
+        if not moves_policy:
+            loss.backward()
+            return
+        self.deepspeed.set_gradient_accumulation_boundary(is_last)
+        self.deepspeed.backward(loss)
+        if not is_last:
+            self.deepspeed.step()
 
     @torch.no_grad()
     def _reference_log_probs(self, pack: PackedTensors) -> torch.Tensor:
@@ -234,61 +274,26 @@ class LearnerEngine:
                 log_probs, _ = self.deepspeed(pack)
         return log_probs
 
-    def _guarded_step(self) -> float | None:
-        """Step unless the gradient is not finite on some rank; then no rank's weights change.
-
-        ZeRO's own optimizers leave such a step out; plain stage 0 would not.
-        """
-        if self.config.zero_stage == 0:
-            gradients = [p.grad for p in self.deepspeed.module.parameters() if p.grad is not None]
-            norm = float(torch.nn.utils.get_total_norm(gradients))
-            applied = bool(np.isfinite(norm))
-            if applied:
-                self.deepspeed.step()
-            else:
-                self.deepspeed.zero_grad()
-        else:
-            self.deepspeed.step()
-            norm = float(self.deepspeed.get_global_grad_norm())
-            applied = self.deepspeed.was_step_applied()
-        if applied:
-            self.optimizer_steps += 1
-            self.skipped_in_a_row = 0
-            return norm
-        self.skipped_in_a_row += 1
-        if self.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
-            raise LearnerError(
-                f"the loss or its gradient was not finite in {self.skipped_in_a_row} optimizer "
-                "steps in a row; lower learner.learning_rate or learner.gradient_clip and resume "
-                "from an earlier checkpoint"
-            )
-        return None
-
-    def _set_learning_rates(self) -> None:
-        factor = warmup_factor(self.optimizer_steps, self.config.warmup_steps)
-        rates = (self.config.learning_rate, self.config.value.learning_rate)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * factor
-
     def _on_all_ranks(self, flag: torch.Tensor) -> bool:
         """Whether a float32 flag is 1 on every rank. The flag is changed."""
         torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MIN)
         return bool(flag)
 
+    def _counters(self) -> dict[str, Any]:
+        return {
+            "updates": self.updates,
+            "optimizer_steps": self.policy.steps,
+            "skipped_in_a_row": self.policy.skipped_in_a_row,
+            "kl_coefficient": self.kl_coefficient,
+            "value": self.value.counters(),
+        }
 
-def _optimizer(model: PolicyValueModel, config: LearnerConfig) -> torch.optim.Optimizer:
-    """Torch's fused AdamW, which needs no compiler; the value head has a rate of its own."""
-    policy = {
-        "params": [p for p in model.language_model.parameters() if p.requires_grad],
-        "lr": config.learning_rate,
-        "weight_decay": config.weight_decay,
-    }
-    value = {
-        "params": list(model.value_head.parameters()),
-        "lr": config.value.learning_rate,
-        "weight_decay": 0.0,
-    }
-    return torch.optim.AdamW([policy, value], fused=True)
+    def _set_counters(self, counters: Mapping[str, Any]) -> None:
+        self.updates = counters["updates"]
+        self.policy.steps = counters["optimizer_steps"]
+        self.policy.skipped_in_a_row = counters["skipped_in_a_row"]
+        self.kl_coefficient = counters["kl_coefficient"]
+        self.value.set_counters(counters["value"])
 
 
 def _unpack(
@@ -312,8 +317,3 @@ def _unpack(
         spread = np.zeros((2, len(sequence)), dtype=np.float32)
         spread[:, sequence.action_mask] = own, old
         yield SequenceScore(log_probs=spread[0], reference_log_probs=spread[1], values=value)
-
-
-def warmup_factor(step: int, warmup_steps: int) -> float:
-    """Share of the full learning rate at an optimizer step counted from 0: linear, then 1."""
-    return min(1.0, (step + 1) / (warmup_steps + 1))

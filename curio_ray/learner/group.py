@@ -105,6 +105,8 @@ class LearnerRank:
             self._config.roles.policy.temperature,
             self._config.seed,
             unknown_ids(self._model_path),
+            self._config.training.iterations,
+            learns_value=self._config.credit.estimator == "gae",
         )
         return {
             "start_seconds": time.perf_counter() - started,

@@ -195,19 +195,27 @@ class Objective:
     """
 
     def __init__(self, config: LearnerConfig) -> None:
-        self._config = config
+        self._value_coefficient = config.value.coefficient
+        self._has_kl = config.has_kl
         self._policy_loss = make_loss(config.loss)
 
     def __call__(
-        self, pack: PackedTensors, log_probs: torch.Tensor, values: torch.Tensor, counts: Counts
+        self,
+        pack: PackedTensors,
+        log_probs: torch.Tensor,
+        values: torch.Tensor | None,
+        counts: Counts,
+        kl_coefficient: float,
     ) -> tuple[torch.Tensor, dict[str, Metric]]:
         """The loss and its figures.
 
         Args:
             pack: with `reference_log_probs`, unless there is no KL divergence in the loss.
             log_probs: float32[A] of the pack's actions.
-            values: float32[T] of the states acted from.
+            values: float32[T] of the states acted from, in the units of the pack's targets; None
+                where they are not learned.
             counts: of the whole minibatch.
+            kl_coefficient: weight of the KL divergence.
 
         Raises:
             LearnerError: the config's own loss returns what cannot be learned from.
@@ -215,18 +223,21 @@ class Objective:
         policy = self._policy_loss(pack, log_probs)
         _check(policy)
         ratios = importance_ratios(log_probs, pack.behaviour_log_probs)
-        value = value_loss(values, pack.value_targets)
-        divisor = counts.tokens if policy.per == "token" else counts.turns
-        loss = policy.total / divisor + self._config.value.coefficient * value / counts.turns
-        kl = torch.zeros_like(value)
-        if self._config.kl_coefficient > 0 and pack.reference_log_probs is not None:
+        loss = policy.total / (counts.tokens if policy.per == "token" else counts.turns)
+        tokens, turns = float(len(log_probs)), float(len(pack.value_rows))
+        of_value: dict[str, Metric] = {}
+        if values is not None:
+            value = value_loss(values, pack.value_targets)
+            loss = loss + self._value_coefficient * value / counts.turns
+            of_value = {"value_loss": Mean(value, turns)}
+        kl = torch.zeros_like(policy.total)
+        if self._has_kl and pack.reference_log_probs is not None:
             kl = kl_loss(log_probs, pack.reference_log_probs, ratios)
-            loss = loss + self._config.kl_coefficient * kl / counts.tokens
-        tokens, turns = float(len(log_probs)), float(len(values))
+            loss = loss + kl_coefficient * kl / counts.tokens
         common: dict[str, Metric] = {
             "policy_loss": Mean(policy.total, tokens if policy.per == "token" else turns),
             "kl": Mean(kl, tokens),
-            "value_loss": Mean(value, turns),
+            **of_value,
             "ratio_mean": Mean.of(ratios),
             "ratio_max_deviation": Maximum.of((ratios - 1).abs()),
             "entropy": Mean.of(-log_probs),

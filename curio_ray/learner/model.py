@@ -1,4 +1,4 @@
-"""The policy as the learner reads it: packs to hidden states, log-probabilities and values.
+"""The policy as the learner reads it: packs to hidden states and log-probabilities.
 
 Log-probabilities of given tokens are computed without a tensor of [tokens, vocabulary].
 """
@@ -15,21 +15,6 @@ from curio_ray.learner.packing import PackedTensors
 
 LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**27}
 """By device: what stays in a CPU's cache, and what makes a GPU's matrix products large."""
-
-
-class ValueHead(nn.Module):
-    """A small network on the last hidden state. It says 0 everywhere until it is trained."""
-
-    def __init__(self, width: int, hidden_size: int) -> None:
-        super().__init__()
-        self.inner = nn.Linear(width, hidden_size)
-        self.outer = nn.Linear(hidden_size, 1)
-        nn.init.zeros_(self.outer.weight)
-        nn.init.zeros_(self.outer.bias)
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Hidden states [T, width] to values float32[T]."""
-        return self.outer(nn.functional.gelu(self.inner(hidden)))[:, 0].float()
 
 
 class LogProbHead(nn.Module):
@@ -95,30 +80,13 @@ class PolicyModel(PackReader):
         return self.action_log_probs(pack, self.hidden_states(pack))
 
 
-class PolicyValueModel(PackReader):
-    """The policy and the value of the states it acts from, on shared hidden states.
-
-    With `detach` the value's gradient stops before the language model.
-    """
-
-    def __init__(
-        self,
-        language_model: Any,
-        temperature: float,
-        value_head: ValueHead,
-        detach: bool,
-        unknown: Ranges = (),
-    ) -> None:
-        super().__init__(language_model, temperature, unknown)
-        self.value_head = value_head
-        self.detach = detach
+class PolicyWithStates(PackReader):
+    """The policy and the states that it acts from, on shared hidden states."""
 
     def forward(self, pack: PackedTensors) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities float32[A] and values float32[T] of a pack."""
+        """Log-probabilities float32[A] and states [T, width] of a pack."""
         hidden = self.hidden_states(pack)
-        states = hidden[pack.value_rows]
-        values: torch.Tensor = self.value_head(states.detach() if self.detach else states)
-        return self.action_log_probs(pack, hidden), values
+        return self.action_log_probs(pack, hidden), hidden[pack.value_rows]
 
 
 def logit_softcap(model: Any) -> float | None:

@@ -15,7 +15,7 @@ from curio_ray.errors import LearnerError
 from curio_ray.known_tokens import Ranges
 from curio_ray.learner.attention import PACKED_ATTENTION, register_packed_attention
 from curio_ray.learner.lora import add_adapters
-from curio_ray.learner.model import PolicyModel, PolicyValueModel, ValueHead
+from curio_ray.learner.model import PolicyModel, PolicyWithStates
 from curio_ray.model_weights import explain_missing
 
 DTYPES = {
@@ -25,14 +25,14 @@ DTYPES = {
 }
 
 
-def build_policy_value_model(
+def build_policy(
     model_path: str,
     config: LearnerConfig,
     temperature: float,
     seed: int,
     unknown: Ranges = (),
-) -> PolicyValueModel:
-    """Load the start policy and add a fresh value head, the same for the same seed.
+) -> PolicyWithStates:
+    """Load the start policy; fresh adapters are the same for the same seed.
 
     The `unknown` ids are never sampled.
 
@@ -40,17 +40,11 @@ def build_policy_value_model(
         LearnerError: the model cannot have what `config` asks for.
     """
     language_model = load_language_model(model_path, config.precision)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        head = ValueHead(
-            language_model.get_output_embeddings().in_features, config.value.hidden_size
-        )
-    head.to(DTYPES[config.precision])
     if config.lora is not None:
         add_adapters(language_model, config.lora, seed)
     if config.gradient_checkpointing:
         _checkpoint_gradients(language_model)
-    return PolicyValueModel(language_model, temperature, head, config.value.detach, unknown)
+    return PolicyWithStates(language_model, temperature, unknown)
 
 
 def build_reference_model(

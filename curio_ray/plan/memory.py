@@ -89,7 +89,7 @@ def learner_parts(
         ),
         MemoryPart("learner", "activations", activations, place, "learner.tokens_per_pack"),
     ]
-    if learner.kl_coefficient and learner.lora is None:
+    if learner.has_kl and learner.lora is None:
         parts.append(
             MemoryPart("learner", "start policy", weights * ranks, place, "learner.kl_coefficient")
         )

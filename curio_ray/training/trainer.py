@@ -238,7 +238,7 @@ class Trainer:
     def _scores_first(self) -> bool:
         """Whether a pass before the update pays: for values, or for references of every epoch."""
         learner = self.config.learner
-        several_times = learner.kl_coefficient > 0 and learner.epochs > 1
+        several_times = learner.has_kl and learner.epochs > 1
         return self.config.credit.estimator == "gae" or several_times
 
     def _reward(self, dialogues: list[Dialogue]) -> None:

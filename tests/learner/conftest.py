@@ -144,11 +144,16 @@ def make_engine(process_group: None, model_folder: str) -> Callable[..., Any]:
     from curio_ray.learner.engine import LearnerEngine
 
     def make(
-        model: str = model_folder, temperature: float = 1.0, unknown: Any = (), **fields: Any
+        model: str = model_folder,
+        temperature: float = 1.0,
+        unknown: Any = (),
+        iterations: int = 1,
+        learns_value: bool = True,
+        **fields: Any,
     ) -> LearnerEngine:
         given = {"tokens_per_pack": 64, "gpus_per_rank": int(ON_GPU)} | fields
         config = LearnerConfig(**given)
-        return LearnerEngine(model, config, temperature, seed=0, unknown=unknown)
+        return LearnerEngine(model, config, temperature, 0, unknown, iterations, learns_value)
 
     return make
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from curio_ray.errors import LearnerError
-from curio_ray.learner.engine import warmup_factor
 from curio_ray.learner.losses import LOSSES
 from curio_ray.learner.sequences import TrainingSequence
 
@@ -233,10 +232,6 @@ def test_bfloat16_learns_with_the_metrics_of_float32(
     exact = make_engine().update(sequences)
     rough = make_engine(zero_stage=stage, precision="bfloat16").update(sequences)
     assert rough["policy_loss"] == pytest.approx(exact["policy_loss"], abs=0.05)
-
-
-def test_warm_up_rises_linearly_to_the_full_rate() -> None:
-    assert [warmup_factor(step, 3) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
 
 
 def test_the_first_steps_warm_up(make_engine: MakeEngine, make_sequences: MakeSequences) -> None:

@@ -8,23 +8,23 @@ import pytest
 import torch
 
 from curio_ray.config.learner import LearnerConfig
-from curio_ray.learner.model import PolicyValueModel
-from curio_ray.learner.model_loading import build_policy_value_model
+from curio_ray.learner.model import PolicyWithStates
+from curio_ray.learner.model_loading import build_policy
 from curio_ray.learner.packing import pack_tensors
 from curio_ray.learner.sequences import TrainingSequence
 
 MakeSequences = Callable[..., list[TrainingSequence]]
 
 
-def gradients(model: PolicyValueModel, sequences: list[TrainingSequence]) -> dict[str, Any]:
-    log_probs, values = model(pack_tensors(sequences, torch.device("cpu")))
-    (log_probs.sum() + values.square().sum()).backward()
+def gradients(model: PolicyWithStates, sequences: list[TrainingSequence]) -> dict[str, Any]:
+    log_probs, states = model(pack_tensors(sequences, torch.device("cpu")))
+    (log_probs.sum() + states.square().sum()).backward()
     return {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
-def build(folder: str, checkpointing: bool, **fields: Any) -> PolicyValueModel:
+def build(folder: str, checkpointing: bool, **fields: Any) -> PolicyWithStates:
     config = LearnerConfig(gradient_checkpointing=checkpointing, **fields)
-    return build_policy_value_model(folder, config, 1.0, seed=0)
+    return build_policy(folder, config, 1.0, seed=0)
 
 
 @pytest.mark.parametrize("lora", [None, {"rank": 2}])

@@ -11,8 +11,8 @@ import torch
 
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.learner.losses import reinforce
-from curio_ray.learner.model import PolicyValueModel
-from curio_ray.learner.model_loading import build_policy_value_model, build_reference_model
+from curio_ray.learner.model import PolicyWithStates
+from curio_ray.learner.model_loading import build_policy, build_reference_model
 from curio_ray.learner.packing import pack_tensors
 from curio_ray.learner.sequences import TrainingSequence
 
@@ -26,10 +26,8 @@ def plain_model(folder: str) -> Any:
 
 
 @pytest.fixture
-def model(model_folder: str) -> PolicyValueModel:
-    model = build_policy_value_model(model_folder, LearnerConfig(), 1.0, seed=0)
-    torch.nn.init.normal_(model.value_head.outer.weight)
-    return model
+def model(model_folder: str) -> PolicyWithStates:
+    return build_policy(model_folder, LearnerConfig(), 1.0, seed=0)
 
 
 def expected_log_probs(
@@ -133,7 +131,7 @@ def test_the_gradient_of_a_capping_model_is_that_of_the_plain_model(
     capping_model_folder: str, make_sequences: Callable[..., list[TrainingSequence]]
 ) -> None:
     sequences = make_sequences(4)
-    model = build_policy_value_model(capping_model_folder, LearnerConfig(), 1.0, seed=0)
+    model = build_policy(capping_model_folder, LearnerConfig(), 1.0, seed=0)
     log_probs, _ = model(pack_tensors(sequences, CPU))
     log_probs.sum().backward()
     plain = plain_capping_model(capping_model_folder)
@@ -148,13 +146,13 @@ def test_the_gradient_of_a_capping_model_is_that_of_the_plain_model(
     torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_value_is_read_at_the_state_acted_from(
-    model: PolicyValueModel,
+def test_the_states_are_those_acted_from(
+    model: PolicyWithStates,
     model_folder: str,
     make_sequences: Callable[..., list[TrainingSequence]],
 ) -> None:
     sequences = make_sequences(4)
-    _, values = model(pack_tensors(sequences, CPU))
+    _, actual = model(pack_tensors(sequences, CPU))
     plain = plain_model(model_folder)
     states = []
     for sequence in sequences:
@@ -162,11 +160,11 @@ def test_the_value_is_read_at_the_state_acted_from(
             # The context ends with the token before the turn: nothing later can be seen.
             context = torch.from_numpy(sequence.token_ids[: position + 1].astype(np.int64))
             states.append(plain.model(input_ids=context[None]).last_hidden_state[0, -1])
-    torch.testing.assert_close(values, model.value_head(torch.stack(states)), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(actual, torch.stack(states), atol=1e-5, rtol=1e-5)
 
 
 def test_the_loss_gradient_at_ratio_one_is_the_policy_gradient_of_the_plain_model(
-    model: PolicyValueModel,
+    model: PolicyWithStates,
     model_folder: str,
     make_sequences: Callable[..., list[TrainingSequence]],
 ) -> None:
@@ -187,20 +185,7 @@ def test_the_loss_gradient_at_ratio_one_is_the_policy_gradient_of_the_plain_mode
     torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("detach", [True, False])
-def test_detach_keeps_the_values_gradient_out_of_the_language_model(
-    model: PolicyValueModel,
-    make_sequences: Callable[..., list[TrainingSequence]],
-    detach: bool,
-) -> None:
-    model.detach = detach
-    _, values = model(pack_tensors(make_sequences(2), CPU))
-    values.sum().backward()
-    reached = any(p.grad is not None and p.grad.any() for p in model.language_model.parameters())
-    assert reached is not detach
-
-
-def test_an_empty_pack_gives_a_gradient_of_zeros(model: PolicyValueModel) -> None:
-    log_probs, values = model(pack_tensors([], CPU))
-    (log_probs.sum() + values.square().sum()).backward()
+def test_an_empty_pack_gives_a_gradient_of_zeros(model: PolicyWithStates) -> None:
+    log_probs, states = model(pack_tensors([], CPU))
+    (log_probs.sum() + states.square().sum()).backward()
     assert not any(p.grad is not None and p.grad.any() for p in model.parameters())

@@ -55,7 +55,7 @@ def minibatch(
         tensors = pack_tensors([sequences[index] for index in pack], CPU)
         log_probs = torch.cat([nothing, *(leaves[index] for index in pack)])
         values = torch.zeros(len(tensors.value_rows))
-        loss, figures = objective(tensors, log_probs, values, Counts.of(sequences))
+        loss, figures = objective(tensors, log_probs, values, Counts.of(sequences), 0.01)
         total = total + loss
         sums.add(figures)
     gradient = torch.cat(torch.autograd.grad(total, leaves))
@@ -83,7 +83,7 @@ def test_a_pack_of_padding_brings_the_names_of_every_other(
         pack = pack_tensors(sequences, CPU)
         log_probs = pack.behaviour_log_probs.clone().requires_grad_()
         values = torch.zeros(len(pack.value_rows))
-        loss, figures = objective(pack, log_probs, values, Counts(tokens=1, turns=1))
+        loss, figures = objective(pack, log_probs, values, Counts(tokens=1, turns=1), 0.01)
         names.append(list(figures))
     assert names[0] == names[1]
     assert loss.item() == 0
@@ -110,7 +110,7 @@ def returned(loss: Any, make_sequences: MakeSequences, monkeypatch: pytest.Monke
     pack = pack_tensors(make_sequences(1), CPU)
     log_probs = pack.behaviour_log_probs.clone().requires_grad_()
     values = torch.zeros(len(pack.value_rows))
-    objective_of(name="reinforce")(pack, log_probs, values, Counts(1, 1))
+    objective_of(name="reinforce")(pack, log_probs, values, Counts(1, 1), 0.01)
 
 
 @pytest.mark.parametrize(
