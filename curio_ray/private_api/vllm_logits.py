@@ -29,7 +29,8 @@ class KnownTokensLogits(LogitsProcessor):
         """The logits [requests, vocabulary], or None on workers that gather none."""
         # with adapters, vLLM calls this with its own layer around this one as `self`
         logits = LogitsProcessor.forward(self, *args, **kwargs)
+        own: Any = getattr(self, "base_layer", self)
         if logits is not None:
-            for start, end in getattr(self, "base_layer", self).unknown_ids:
+            for start, end in own.unknown_ids:
                 logits[..., start:end] = -torch.inf
         return logits
