@@ -6,10 +6,13 @@ older models have a generation_config.json with a temperature and no do_sample.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from curio_ray.model_paths import locate_model
 
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf", "*.index.json", "config.json")
 """What a trained model has of its own."""
@@ -43,6 +46,35 @@ def save_weights(model: Any, folder: Path, tensors: Mapping[str, Any] | None = N
     finally:
         model.generation_config = own
     (folder / "generation_config.json").unlink(missing_ok=True)
+
+
+def end_ids(model: str) -> tuple[int, ...]:
+    """The ids with which a model ends its turns, as its files say.
+
+    Those of generation_config.json, and without that those of config.json.
+
+    Args:
+        model: a Hugging Face id, a local folder or a packaged model.
+    """
+    located = locate_model(model)
+    for name in ("generation_config.json", "config.json"):
+        file = _find(located, name)
+        if file is not None:
+            ends = json.loads(file.read_text()).get("eos_token_id")
+            return tuple(ends) if isinstance(ends, list) else () if ends is None else (ends,)
+    return ()
+
+
+def _find(located: str, name: str) -> Path | None:
+    if Path(located).is_dir():
+        return file if (file := Path(located) / name).is_file() else None
+    from transformers.utils import cached_file
+
+    try:
+        found = cached_file(located, name)
+    except OSError:
+        return None
+    return None if found is None else Path(found)
 
 
 def start_folder(model: str) -> Path:

@@ -189,10 +189,16 @@ class PolicyRole(Section):
     server: str
     """Name of the server that serves the policy. It plays no other role, but for a user model that
     reads the policy's own context."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
     """Sampling temperature while training."""
     max_tokens: Positive = 16
     """Most tokens in one turn."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("top_p", "top_k", "min_p", "repetition_penalty"),
+        "the policy learns from the log-probabilities of its whole distribution, which this would "
+        "cut; leave it out, or change roles.policy.temperature",
+    )
 
 
 class EnvironmentRole(Section):
@@ -200,10 +206,16 @@ class EnvironmentRole(Section):
 
     server: str
     """Name of the server that plays the user."""
-    temperature: Annotated[float, Field(ge=0)] = 0.0
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Sampling temperature; 0 takes the most likely token."""
     max_tokens: Positive = 16
     """Most tokens in one reply."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of the most likely tokens as many are sampled from as have this probability together."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """Of the most likely tokens so many are sampled from; 0 means all."""
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Divides the logits of tokens that were said before; 1 changes nothing."""
 
 
 class ReadingRole(Section):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from curio_ray.config.servers import AnyServerConfig, ServerConfig
 from curio_ray.errors import TemplateError
+from curio_ray.model_files import end_ids
 from curio_ray.model_paths import locate_model
 from curio_ray.roles.chat_template import ChatTemplate, Piece
 from curio_ray.roles.content import TextEncoder
@@ -49,6 +50,7 @@ class ChatFormat:
         model: its name, for errors.
         values: what the template reads besides the messages.
         clock: the moment that the template takes for now; the present one by default.
+        ends: ids that end a turn besides the template's end mark and the tokenizer's end.
 
     Raises:
         TemplateError: the tokenizer has no usable chat template.
@@ -60,9 +62,11 @@ class ChatFormat:
         model: str,
         values: Mapping[str, Any] | None = None,
         clock: datetime | None = None,
+        ends: Sequence[int] = (),
     ) -> None:
         self.tokenizer = tokenizer
         self.model = model
+        self._ends = ends
         self._encoder = TextEncoder(tokenizer, model)
         self.template = ChatTemplate(tokenizer, model, values or {}, clock or datetime.now())
         turn = self.template.turn
@@ -100,11 +104,12 @@ class ChatFormat:
         clock: datetime | None = None,
     ) -> ChatFormat:
         """The same with a tokenizer that is loaded already; it gets the server's template."""
+        ends = end_ids(model)
         if server is None:
-            return cls(tokenizer, model, clock=clock)
+            return cls(tokenizer, model, clock=clock, ends=ends)
         if server.chat_template is not None:
             tokenizer.chat_template = read_template(server.chat_template)
-        return cls(tokenizer, model, server.chat_template_kwargs, clock)
+        return cls(tokenizer, model, server.chat_template_kwargs, clock, ends)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of content, none of them a mark of the template, whatever the text spells."""
@@ -120,8 +125,14 @@ class ChatFormat:
         return self._encoder.control_ids
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """What was said: the text without special tokens, thoughts and outer white space."""
-        text = self.tokenizer.decode(list(token_ids), skip_special_tokens=True)
+        """What was said: the text without its end, special tokens, thoughts and outer white space.
+
+        Which ids end a turn the model's files say; the tokenizer may take one for a word.
+        """
+        ids = list(token_ids)
+        while ids and ids[-1] in self.stop_token_ids:
+            ids.pop()
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return without_thought(text).strip()
 
     def open(self, messages: Sequence[Message]) -> list[int]:
@@ -243,11 +254,9 @@ class ChatFormat:
         return message
 
     def _stop_tokens(self) -> tuple[int, ...]:
-        stops = [self._end]
         end = self.tokenizer.eos_token_id
-        if isinstance(end, int) and end not in stops:
-            stops.append(end)
-        return tuple(stops)
+        own = [end] if isinstance(end, int) else []
+        return tuple(dict.fromkeys([self._end, *own, *self._ends]))
 
 
 def without_thought(text: str) -> str:

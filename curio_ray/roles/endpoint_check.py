@@ -43,12 +43,7 @@ def _questions(
     roles, user = config.roles, task.users("train")[0]
     opening, environment = task.opening(user), roles.environment
     if environment.server in clients:
-        player = EnvironmentModel(
-            clients[environment.server],
-            formats.environment,
-            environment.max_tokens,
-            environment.temperature,
-        )
+        player = EnvironmentModel(clients[environment.server], formats.environment, environment)
         session = player.session(task.environment_prompt(user.at(0)), opening, _DIALOGUE)
         yield "environment", session.reply(opening, seed=0)
     for name, form in formats.user_model.readers:

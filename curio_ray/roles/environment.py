@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
+from curio_ray.config.servers import EnvironmentRole
 from curio_ray.dialogue import SILENCE
 from curio_ray.roles.chat import ChatFormat, MessageFormat, ModelFormat
 from curio_ray.roles.content import plain_messages
@@ -91,10 +92,9 @@ class TokenEnvironmentSession(EnvironmentSession):
         self._context.extend(chat.encode(self._announcement))
         request = GenerateRequest(
             prompt_ids=list(self._context),
-            max_tokens=self._model.max_tokens,
-            temperature=self._model.temperature,
             stop_token_ids=chat.stop_token_ids,
             seed=seed,
+            **self._model.sampling,
         )
         result = await self._model.client.generate(request, routing_key=self._dialogue_id)
         self._last_reply = result.token_ids
@@ -109,9 +109,8 @@ class MessageEnvironmentSession(EnvironmentSession):
         chat = [Message("system", self._persona), *self._said]
         request = ChatRequest(
             plain_messages(chat),
-            max_tokens=self._model.max_tokens,
-            temperature=self._model.temperature,
             seed=seed,
+            **self._model.sampling,
         )
         result = await cast(EndpointClient, self._model.client).chat(request)
         return result.text, result.finish_reason
@@ -123,8 +122,12 @@ class EnvironmentModel:
 
     client: SamplingClient
     form: ModelFormat
-    max_tokens: int
-    temperature: float
+    role: EnvironmentRole
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How its words are sampled, as requests take it."""
+        return self.role.model_dump(exclude={"server"})
 
     def session(self, persona: str, opening: str, dialogue_id: str) -> EnvironmentSession:
         """Begin a dialogue as the user whom `persona` describes."""

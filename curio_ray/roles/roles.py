@@ -104,8 +104,7 @@ def connect_roles(
         environment=EnvironmentModel(
             clients[roles.environment.server],
             formats.environment,
-            roles.environment.max_tokens,
-            roles.environment.temperature,
+            roles.environment,
         ),
         user_model=formats.user_model.connect(clients),
         reward_model=RewardModel(clients[roles.reward_model.server], formats.reward_model, task),

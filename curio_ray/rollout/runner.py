@@ -208,7 +208,7 @@ async def _hold_with_retries(
     options: RolloutOptions,
     batch: RolloutBatch,
 ) -> Dialogue | Failure:
-    random = options.temperature > 0 or roles.environment.temperature > 0
+    random = options.temperature > 0 or roles.environment.role.temperature > 0
     attempt = 1
     while True:
         try:

@@ -18,9 +18,6 @@ TOP_LOG_PROBS = 20
 LARGEST_UNKNOWN_SHARE = 0.02
 """How much of the labels' probability may be an upper bound only."""
 
-# A server may have other defaults, from the model's generation_config.json.
-_PLAIN_SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
-
 
 def completion_body(request: GenerateRequest) -> dict[str, Any]:
     """The body of a request at /completions, in token ids."""
@@ -40,7 +37,11 @@ def completion_body(request: GenerateRequest) -> dict[str, Any]:
         "stop_token_ids": list(request.stop_token_ids),
         "ignore_eos": True,
         "return_token_ids": True,
-        **_PLAIN_SAMPLING,
+        # a server may have other defaults, from the model's generation_config.json
+        "top_p": request.top_p,
+        "top_k": request.top_k,
+        "min_p": 0.0,
+        "repetition_penalty": request.repetition_penalty,
     }
     return body if request.seed is None else {**body, "seed": request.seed}
 
@@ -75,9 +76,24 @@ def chat_body(request: ChatRequest) -> dict[str, Any]:
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
     }
-    if request.labels is not None:
+    if request.labels is None:
+        body |= _chat_sampling(request)
+    else:
         body |= {"logprobs": True, "top_logprobs": TOP_LOG_PROBS}
     return body if request.seed is None else {**body, "seed": request.seed}
+
+
+def _chat_sampling(request: ChatRequest) -> dict[str, Any]:
+    """What of a distribution is sampled from; what OpenAI's API lacks only where it is asked for.
+
+    A server's own default of top_p would hold where none is sent.
+    """
+    sampling: dict[str, Any] = {"top_p": request.top_p} if request.temperature > 0 else {}
+    if request.top_k:
+        sampling["top_k"] = request.top_k
+    if request.repetition_penalty != 1.0:
+        sampling["repetition_penalty"] = request.repetition_penalty
+    return sampling
 
 
 def chat_result(request: ChatRequest, answer: Mapping[str, Any]) -> ChatResult:

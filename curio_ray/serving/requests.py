@@ -19,7 +19,8 @@ class GenerateRequest:
     """One continuation to sample, or one distribution over labels to read.
 
     With `label_ids` set no text is generated: the answer is the log-probabilities of exactly
-    those ids at the next position. `seed` makes the sampling of this request repeatable.
+    those ids at the next position. `seed` makes the sampling of this request repeatable. With
+    `top_p`, `top_k` and `repetition_penalty` as they are the whole distribution is sampled from.
     """
 
     prompt_ids: list[int]
@@ -28,6 +29,9 @@ class GenerateRequest:
     stop_token_ids: tuple[int, ...] = ()
     seed: int | None = None
     label_ids: tuple[int, ...] | None = None
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,9 @@ class ChatRequest:
     temperature: float = 0.0
     seed: int | None = None
     labels: tuple[str, ...] | None = None
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,9 @@ def sampling_parameters(request: GenerateRequest) -> SamplingParams:
     return SamplingParams(
         max_tokens=request.max_tokens,
         temperature=request.temperature,
+        top_p=request.top_p,
+        top_k=request.top_k,
+        repetition_penalty=request.repetition_penalty,
         seed=request.seed,
         stop_token_ids=list(request.stop_token_ids),
         ignore_eos=True,

@@ -18,6 +18,14 @@ BAD = {
         "roles.user_model.server: there is no server 'judge'; write one of: frozen, policy",
     ),
     "role with no server named": ("roles.user_model={}", "roles.user_model.server: is missing"),
+    "a cut of the policy's distribution": (
+        "roles.policy.top_p=0.9",
+        "roles.policy.top_p: the policy learns from the log-probabilities of its whole",
+    ),
+    "a sampling temperature that vLLM refuses": (
+        "roles.policy.temperature=3",
+        "roles.policy.temperature: ",
+    ),
     "turns below one": ("task.options.questions=0", "task.options.questions: "),
     "unknown reward": (
         "rewards.intrinsic.name=curiosity",

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from curio_ray.config.servers import EnvironmentRole
 from curio_ray.dialogue import User
 from curio_ray.roles.chat import ChatFormat
 from curio_ray.roles.environment import EnvironmentModel
@@ -62,7 +63,7 @@ def hold(shared_servers: Callable, chat: ChatFormat) -> Callable[[ExerciseTask, 
         async def speak(plain: ServerClient) -> Talk:
             client = RecordingClient("frozen", running.servers.replicas("frozen"), 60, 60)
             client.sent = []
-            model = EnvironmentModel(client, chat, 12, 0.0)
+            model = EnvironmentModel(client, chat, EnvironmentRole(server="frozen", max_tokens=12))
             session = model.session(task.environment_prompt(user), task.opening(user), "a")
             try:
                 before = [(await session.reply(each, seed=0)).text for each in QUESTIONS]

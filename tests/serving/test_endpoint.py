@@ -19,7 +19,7 @@ import pytest
 from faulty_endpoint import FaultyEndpoint, Reply, completion
 from vllm_serve import KEY, KEY_VARIABLE, VllmServe, free_port
 
-from curio_ray.config.servers import EndpointConfig
+from curio_ray.config.servers import EndpointConfig, EnvironmentRole
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import PreflightError
 from curio_ray.rewards.streams import TASK
@@ -139,7 +139,8 @@ def talk(url: str, **fields: Any) -> Asked:
     async def converse() -> Asked:
         client = EndpointClient("frozen", config, 8)
         opening = task.opening(user)
-        player = EnvironmentModel(client, form, max_tokens=12, temperature=0.0)
+        role = EnvironmentRole(server="frozen", max_tokens=12)
+        player = EnvironmentModel(client, form, role)
         session = player.session(task.environment_prompt(user), opening, "d")
         reading = reading_format(form, task.user_model_prompt()).session(client, "d")
         reading.add("user", opening)
