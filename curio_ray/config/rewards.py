@@ -85,6 +85,13 @@ class RepetitionPenaltyConfig(Section):
     """Words of an n-gram."""
 
 
+class TruncationPenaltyConfig(Section):
+    """What a turn loses that was cut off at max_tokens; with rollout.truncated: penalise."""
+
+    weight: Annotated[float, Field(ge=0)]
+    """Loss of such a turn."""
+
+
 class PenaltiesConfig(Section):
     """Negative rewards of single turns; each is off unless its section is there."""
 
@@ -92,6 +99,8 @@ class PenaltiesConfig(Section):
     """Against turns that get longer."""
     repetition: RepetitionPenaltyConfig | None = None
     """Against saying the same again."""
+    truncation: TruncationPenaltyConfig | None = None
+    """Against turns that do not come to an end."""
 
 
 class RewardsConfig(Section):

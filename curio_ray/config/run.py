@@ -158,6 +158,22 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _truncated_turns_lose_what_they_are_to_lose(self) -> RunConfig:
+        penalised = self.rollout.truncated == "penalise"
+        section = self.rewards.penalties.truncation
+        if penalised and section is None:
+            raise ValueError(
+                "rollout.truncated: penalise needs to know what such a turn loses; write "
+                "rewards.penalties.truncation: {weight: 0.5}, or keep or mask"
+            )
+        if section is not None and not penalised:
+            raise ValueError(
+                "rewards.penalties.truncation: no turn loses it with rollout.truncated: "
+                f"{self.rollout.truncated}; write rollout.truncated: penalise, or null here"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _groups_fill_the_batch(self) -> RunConfig:
         size, batch = self.credit.group_size, self.training.dialogues_per_iteration
         if self.credit.estimator == "rloo" and size < 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,10 @@ class RolloutConfig(Section):
     """Tries per dialogue before another takes its place; fewer where another try is hopeless."""
     dialogue_deadline_s: Seconds = 300
     """Seconds within which a dialogue must be over."""
+    truncated: Literal["keep", "mask", "penalise"] = "keep"
+    """What training does with a policy turn that was cut off at max_tokens. keep: as with any
+    other. mask: nothing is learned from its own tokens. penalise: it also loses
+    rewards.penalties.truncation.weight."""
     stall: StallConfig | None = None
     """When the policy gets its last turn early; by default never. Training only."""
 

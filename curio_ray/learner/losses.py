@@ -173,7 +173,7 @@ def value_loss(values: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Policy tokens and policy turns of a minibatch, over all packs and ranks."""
+    """Policy tokens, at least 1, and policy turns of a minibatch, over all packs and ranks."""
 
     tokens: int
     turns: int
@@ -182,7 +182,7 @@ class Counts:
     def of(cls, sequences: Sequence[TrainingSequence]) -> Counts:
         """Those of a minibatch."""
         return cls(
-            tokens=sum(sequence.policy_tokens for sequence in sequences),
+            tokens=max(1, sum(sequence.policy_tokens for sequence in sequences)),
             turns=sum(len(sequence.value_positions) for sequence in sequences),
         )
 

@@ -15,7 +15,8 @@ from curio_ray.errors import LearnerError
 class TrainingSequence:
     """One dialogue of L tokens and T policy turns.
 
-    `token_ids` int32[L]; `action_mask` bool[L], true where the policy sampled the token;
+    `token_ids` int32[L]; `action_mask` bool[L], true where the policy sampled the token and it is
+    learned from;
     `behaviour_log_probs` float32[L], natural logarithm under the policy that sampled;
     `value_positions` int64[T], the token before each policy turn: its hidden state is the state
     acted from; `advantages` float32[L] and `value_targets` float32[T], both 0 until credit;
@@ -24,7 +25,7 @@ class TrainingSequence:
     Arrays of length L are 0 off the policy's tokens.
 
     Raises:
-        LearnerError: shapes disagree, a turn has no state before it, or nothing was sampled.
+        LearnerError: shapes disagree, a turn has no state before it, or there is no turn.
     """
 
     token_ids: np.ndarray
@@ -52,8 +53,8 @@ class TrainingSequence:
         if self.action_mask.dtype != np.bool_:
             raise LearnerError(f"action_mask is {self.action_mask.dtype}; it must be bool")
         starts = turn_starts(self.action_mask)
-        if not len(starts):
-            raise LearnerError("action_mask marks no token; a sequence needs a policy turn")
+        if not turns[0]:
+            raise LearnerError("value_positions is empty; a sequence needs a policy turn")
         if not np.all(np.isin(starts, self.value_positions + 1)):
             raise LearnerError(
                 f"policy turns start at tokens {starts.tolist()}; value_positions must hold the "
@@ -94,10 +95,16 @@ def turn_starts(action_mask: np.ndarray) -> np.ndarray:
     return np.flatnonzero(action_mask & ~before)
 
 
-def sequence_from_dialogue(dialogue: Dialogue, version: int) -> TrainingSequence:
+def sequence_from_dialogue(
+    dialogue: Dialogue, version: int, mask_truncated: bool = False
+) -> TrainingSequence:
     """The training sequence of a finished dialogue, without credit.
 
-    `version` is that of the learner's present weights.
+    Args:
+        dialogue: with one or more policy turns.
+        version: of the learner's present weights.
+        mask_truncated: whether turns that were cut off are read like a prompt, so that nothing is
+            learned from their own tokens. They keep their value and their place in credit.
     """
     token_ids = np.asarray(dialogue.token_ids, dtype=np.int32)
     spans = dialogue.policy_spans()
@@ -105,6 +112,8 @@ def sequence_from_dialogue(dialogue: Dialogue, version: int) -> TrainingSequence
     behaviour = np.zeros(len(token_ids), dtype=np.float32)
     fresh = np.zeros(len(token_ids), dtype=bool)
     for (start, end), turn in zip(spans, dialogue.policy_turns, strict=True):
+        if mask_truncated and turn.truncated:
+            continue
         action_mask[start:end] = True
         behaviour[start:end] = turn.log_probs
         fresh[start:end] = np.asarray(turn.weight_versions) == version

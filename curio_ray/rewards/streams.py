@@ -16,6 +16,7 @@ TASK = "task"
 INTRINSIC = "intrinsic"
 LENGTH = "penalty/length"
 REPETITION = "penalty/repetition"
+TRUNCATION = "penalty/truncation"
 
 
 def quality_stream(name: str) -> str:
@@ -31,6 +32,8 @@ def stream_weights(rewards: RewardsConfig) -> dict[str, float]:
         weights[LENGTH] = rewards.penalties.length.weight
     if rewards.penalties.repetition is not None:
         weights[REPETITION] = rewards.penalties.repetition.weight
+    if rewards.penalties.truncation is not None:
+        weights[TRUNCATION] = rewards.penalties.truncation.weight
     return weights
 
 
@@ -78,6 +81,8 @@ def assign_penalties(dialogue: Dialogue, penalties: PenaltiesConfig) -> None:
     if penalties.repetition is not None:
         said = [turn.text for turn in turns]
         _assign(dialogue, REPETITION, repetition_penalties(said, penalties.repetition.n))
+    if penalties.truncation is not None:
+        _assign(dialogue, TRUNCATION, [-1.0 if turn.truncated else 0.0 for turn in turns])
 
 
 def weighted_rewards(dialogue: Dialogue, weights: Mapping[str, float]) -> np.ndarray:

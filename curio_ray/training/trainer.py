@@ -209,7 +209,8 @@ class Trainer:
     def _score(self, dialogues: list[Dialogue]) -> Scored:
         """The dialogues in tokens, and where the learner needs it a pass over them first."""
         version = self.supervisor.version
-        sequences = [sequence_from_dialogue(dialogue, version) for dialogue in dialogues]
+        mask = self.config.rollout.truncated == "mask"
+        sequences = [sequence_from_dialogue(dialogue, version, mask) for dialogue in dialogues]
         if not self._scores_first:
             return Scored(sequences)
         scores = self.learner.score(sequences)
