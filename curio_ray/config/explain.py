@@ -81,9 +81,20 @@ def _allowed(details: ErrorDetails) -> str:
         return f"{wrong}; write one of: {_choices(context['expected'])}"
     wanted = _KINDS.get(kind.partition("_")[0])
     if wanted is not None:
-        return f"{wrong}; write {wanted}"
+        return f"{wrong}; write {wanted}{_hint(wanted, details['input'])}"
     message = details["msg"]
     return f"{wrong}: {message[:1].lower()}{message[1:]}"
+
+
+def _hint(wanted: str, given: Any) -> str:
+    """How a value of one kind is written so that YAML reads it as the wanted one."""
+    if wanted == "a list" and isinstance(given, str | int | float):
+        return f", such as [{given}]"
+    if wanted == "text" and isinstance(given, dict):
+        return ", in quotes where it has a colon"
+    if wanted == "text" and isinstance(given, bool | int | float):
+        return f", such as '{given}' in quotes"
+    return ""
 
 
 def _choices(expected: str) -> str:

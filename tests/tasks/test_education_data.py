@@ -142,7 +142,7 @@ def test_a_capital_inside_a_name_does_not_split_it(
     ("row", "reason"),
     [
         ("text", "the row is text, not a mapping"),
-        ({"conversation": []}, "background_info is missing, not a mapping"),
+        ({"conversation": []}, "background_info is missing: the row is a mapping of conversation"),
         ({**ROW, "conversation": "hello"}, "conversation is text, not a list"),
         ({**ROW, "conversation": ["hello"]}, "conversation[0] is text, not a mapping"),
         (talk(("Narrator", "Once.")), "conversation[0].role is neither Teacher nor Student"),
@@ -181,7 +181,7 @@ def test_several_files_are_joined_and_rows_keep_their_place(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [('{"rows": []}', "holds a mapping, not a list"), ("[{", "not valid JSON")],
+    [('{"rows": []}', "holds a mapping of rows, not a list"), ("[{", "not valid JSON")],
 )
 def test_a_file_of_another_shape_is_refused(tmp_path: Path, content: str, problem: str) -> None:
     path = tmp_path / "rows.json"

@@ -1,4 +1,4 @@
-"""Recorded conversations of the Education Dialogue dataset, read from its JSON files.
+"""Recorded conversations of the Education Dialogue dataset, read from its files.
 
 Dataset: Shani et al. 2024, arXiv 2405.14655. Its rows have defects; a row is repaired where it is
 certain what was meant, and rejected with a reason elsewhere.
@@ -6,14 +6,13 @@ certain what was meant, and rejected with a reason elsewhere.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from curio_ray.errors import ConfigError
+from curio_ray.tasks.education.files import read_rows, shape_of
 from curio_ray.tasks.education.text import ends_conversation, spoken_text
 
 StudentStyle = Literal["discussion", "lectures", "hands_on", "story_telling"]
@@ -35,6 +34,11 @@ _TEACHER_STYLES: dict[str, TeacherStyle] = {
     "experiential learning/hands-on activities": "hands_on",
     "formative assessment": "assessment",
 }
+_READ = (
+    "this task reads rows with background_info (topic, student_preferences, teacher_preferences, "
+    "student_reactions, teacher_reactions) and conversation (a list of role, Teacher or Student, "
+    "and text)"
+)
 _GLUED = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -90,12 +94,12 @@ def load_conversations(*paths: str | Path) -> LoadedConversations:
     """All rows of one or several of the dataset's files, in their order.
 
     Raises:
-        ConfigError: a file is missing, is not JSON, or does not hold a list.
+        ConfigError: a file is missing, damaged, empty or of another format.
     """
     conversations: list[RecordedConversation] = []
     rejected: list[Rejected] = []
     for path in map(Path, paths):
-        for number, row in enumerate(_rows(path)):
+        for number, row in enumerate(read_rows(path)):
             try:
                 conversations.append(_conversation(path.name, number, row))
             except _RowError as error:
@@ -103,25 +107,11 @@ def load_conversations(*paths: str | Path) -> LoadedConversations:
     return LoadedConversations(tuple(conversations), tuple(rejected))
 
 
-def _rows(path: Path) -> list[Any]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); name a JSON file of the dataset"
-        ) from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: not valid JSON ({error}); fetch the file again") from error
-    if not isinstance(rows, list):
-        raise ConfigError(
-            f"{path}: holds {_kind(rows)}, not a list of conversations; "
-            "name a file such as conversations_train1.json"
-        )
-    return rows
-
-
 def _conversation(file: str, number: int, row: Any) -> RecordedConversation:
     fields = _mapping(row, "the row")
+    if "background_info" not in fields:
+        keys = shape_of(row) or f"a mapping of {', '.join(fields) or 'nothing'}"
+        raise _RowError(f"background_info is missing: the row is {keys}; {_READ}")
     info = _mapping(fields.get("background_info"), "background_info")
     turns, ended = _turns(fields.get("conversation"))
     return RecordedConversation(
@@ -201,7 +191,8 @@ def _role_and_text(row: Any, place: str) -> tuple[Role, str]:
 
 def _mapping(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise _RowError(f"{place} is {_kind(value)}, not a mapping")
+        shape = f" ({found})" if (found := shape_of(value)) else ""
+        raise _RowError(f"{place} is {_kind(value)}{shape}, not a mapping")
     return value
 
 

@@ -245,10 +245,12 @@ class EducationTask(Task):
             raise ConfigError(f"task.options.files: {error}") from error
         if loaded.rejected:
             first = loaded.rejected[0]
-            text = f"{len(loaded.rejected)} rows are rejected; {first.file} row {first.row}: "
+            reason = f"rejected; {first.file} row {first.row}: {first.reason}"
             if not loaded.conversations:
-                raise ConfigError(f"task.options.files: all {text}{first.reason}")
-            _log.warning("%s%s", text, first.reason)
+                rows = f"all {len(loaded.rejected)} rows are"
+                rows = "its only row is" if len(loaded.rejected) == 1 else rows
+                raise ConfigError(f"task.options.files: {rows} {reason}")
+            _log.warning("%d rows are %s", len(loaded.rejected), reason)
         return loaded
 
     def _split(self, topic: str) -> Split:
