@@ -27,6 +27,11 @@ PYTEST := $(VENV)/bin/python -m pytest -n auto --no-loadscope-reorder
 .PHONY: train education test test-fast lint benchmarks lock wheel docs clean
 .DEFAULT_GOAL := train
 
+# an environment that was moved or copied with its checkout is set up anew
+ifneq ($(shell [ ! -e $(READY) ] || requirements/in_place.sh $(VENV) || echo moved),)
+.PHONY: $(READY)
+endif
+
 $(READY): requirements/cpu.txt requirements/set_up.sh pyproject.toml
 	@requirements/set_up.sh $(VENV) "$(PYTHON)"
 	@touch $@

@@ -36,7 +36,7 @@ step() { echo "set-up: $*"; }
 python=$(find_python)
 "$python" requirements/check_machine.py "$environment"
 step "environment in $environment with Python $(version "$python")"
-if ! [ -x "$environment/bin/pip" ] ||
+if ! requirements/in_place.sh "$environment" ||
     [ "$(version "$environment/bin/python")" != "$(version "$python")" ]; then
     "$python" -m venv --clear "$environment"
 fi
@@ -44,13 +44,22 @@ fi
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 pip=("$environment/bin/python" -m pip install --quiet --quiet)
 
+# Where no index answers, trying again and again only takes time.
+retries=()
+"$environment/bin/python" -m pip index versions numpy --retries 0 >/dev/null 2>&1 || retries=(--retries 0)
+
 # Only torch is looked up at PyTorch's index: asked for every package, an index that cannot be reached
 # makes each look-up slow.
+torch_index=https://download.pytorch.org/whl/cpu
 install_torch() {
     step "installing $torch"
-    "${pip[@]}" --no-deps "$torch" 2>/dev/null ||
-        "${pip[@]}" --no-deps --retries 1 --index-url https://download.pytorch.org/whl/cpu "$torch" \
-            2>/dev/null && return
+    "${pip[@]}" "${retries[@]}" --no-deps "$torch" 2>/dev/null && return
+    "${pip[@]}" --retries 1 --no-deps --index-url $torch_index "$torch" 2>/dev/null && return
+    if [ ${#retries[@]} -gt 0 ]; then
+        echo "no package index can be reached, neither pip's own nor $torch_index; connect this" \
+            "machine, or name an index in PIP_INDEX_URL or a folder of wheels in PIP_FIND_LINKS" >&2
+        exit 1
+    fi
     step "neither pip's index nor PyTorch's has $torch for Python $(version "$python");" \
         "installing the build with CUDA's libraries, which runs on CPUs as well: 3 GB to fetch," \
         "4 GiB more on the disk"

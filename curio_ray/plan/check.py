@@ -18,6 +18,7 @@ from curio_ray.plan.models import Model, Source
 from curio_ray.plan.plan import ROLES, Plan
 from curio_ray.plan.reader_checks import evaluation_problems, too_long, user_model_problems
 from curio_ray.plan.task_rules import sample_turns
+from curio_ray.plan.temporary_folder import temporary_folder_problems
 from curio_ray.plugins import check_takes, load_function
 from curio_ray.weights.sync import weight_sync_class
 
@@ -47,6 +48,7 @@ def check_plan(plan: Plan, machine: Machine) -> None:
     ]
     if plan.config.cluster.address is None:
         problems += [
+            *temporary_folder_problems(),
             *_cpu_problems(plan, machine),
             *_gpu_problems(plan, machine),
             *_placement_problems(plan),

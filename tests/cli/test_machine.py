@@ -21,3 +21,12 @@ def test_the_cpu_quota_of_an_older_container_is_read(tmp_path, quota, cores):
 
 def test_without_a_container_there_is_no_cpu_quota(tmp_path):
     assert cpu_quota(tmp_path) is None
+
+
+@pytest.mark.parametrize("command", [["plan"], ["train"], ["compare", "--rewards", "mtrlhf"]])
+def test_a_temporary_folder_too_long_for_rays_sockets_is_named(curio, command):
+    ended = curio(*command, "pocket", TMPDIR="/tmp/" + "a" * 90)
+    assert ended.code == 2
+    assert "TMPDIR: /tmp/aaa" in ended.error
+    assert "Traceback" not in ended.error
+    assert ended.heavy_modules == []
