@@ -52,11 +52,14 @@ class Summary(BaseModel):
     """What a run came to.
 
     `success_*` is the share of held-out users whose dialogue succeeded and `belief_*` the mean
-    final belief in the true type, each before the first and after the last iteration. Seconds
-    count from the start of the command; `peak_memory_bytes` is of all processes together, and null
-    on a Ray that the run has joined. `alarms` are those of the iterations and of their evaluations.
-    `failed_dialogues` counts the training dialogues that could not be held. `best_iteration` is
-    that of the best checkpoint, where evaluations in the course of training marked one.
+    final belief in the true type, each before the first and after the last iteration. Seconds count
+    from the start of the first command; `seconds_total` leaves out the breaks between the commands
+    of a run that was resumed. The last of these went on `resumed_after` an iteration and took
+    `seconds_since_resumed`; both are null where there was one command. `peak_memory_bytes` is of
+    all processes of the last command together, and null on a Ray that it joined. `alarms` are those
+    of the iterations and of their evaluations. `failed_dialogues` counts the training dialogues
+    that could not be held. `best_iteration` is that of the best checkpoint, where evaluations in
+    the course of training marked one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,6 +76,8 @@ class Summary(BaseModel):
     belief_after: Share
     seconds_to_first_dialogue: Duration
     seconds_total: Duration
+    seconds_since_resumed: Duration | None = None
+    resumed_after: Count | None = None
     peak_memory_bytes: Count | None
     alarms: tuple[AlarmSummary, ...] = ()
     failed_dialogues: Count = 0

@@ -107,14 +107,24 @@ class ProgressDisplay:
         self._console.print(table)
         for alarm in summary["alarms"]:
             first, last, count = alarm["first"], alarm["last"], alarm["iterations"]
-            when = f"after {count} iterations, {first} to {last}" if count > 1 else f"after {first}"
+            when = (
+                f"in {count} iterations, {first} to {last}"
+                if count > 1
+                else f"at iteration {first}"
+            )
             self.say(f"ALARM: {alarm['metric']} {when}")
         peak = summary["peak_memory_bytes"]
         memory = "" if peak is None else f", at most {peak / 2**30:.1f} GiB of memory"
+        resumed, first = summary["resumed_after"], summary["seconds_to_first_dialogue"]
+        since = ""
+        if resumed is not None:
+            own = clock(summary["seconds_since_resumed"])
+            since = f", {own} of it since the run went on after iteration {resumed}"
+        start = "" if resumed is None else " of the first start"
         self.say(
             f"{summary['dialogues']} dialogues, {summary['iterations']} iterations, "
-            f"{clock(summary['seconds_total'])} in all, first dialogue after "
-            f"{summary['seconds_to_first_dialogue']:.0f} s{memory}"
+            f"{clock(summary['seconds_total'])} in all{since}, first dialogue after {first:.0f} s"
+            f"{start}{memory}"
         )
 
     def _close_phase(self) -> None:

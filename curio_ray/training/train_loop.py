@@ -24,6 +24,7 @@ from curio_ray.training.evaluations import Evaluations
 from curio_ray.training.gates import Gates, stopped_by
 from curio_ray.training.notices import Notices
 from curio_ray.training.progress import ProgressDisplay
+from curio_ray.training.run_clock import RUN_SECONDS, RunClock
 from curio_ray.training.stop import StopRequest
 from curio_ray.training.trainer import start_run
 
@@ -49,6 +50,7 @@ def train(
         CurioError: something could not be started, hung, or could not be recovered.
     """
     started_at = psutil.Process().create_time()
+    clock = RunClock.resumed(started_at, run.metrics()) if resume else RunClock(started_at)
     import_ahead(RLLIB_SHELL)
     run.track()
     with MemorySampler() as memory:
@@ -62,14 +64,15 @@ def train(
         try:
             algorithm = _build(config, run, progress)
             try:
-                finished = _run(algorithm, config, run, progress, resume, stop, started_at)
+                finished = _run(algorithm, config, run, progress, resume, stop, clock)
             finally:
                 algorithm.stop()
         finally:
             ray.shutdown()
     if finished is None:
         return None
-    finished["seconds_total"] = time.time() - started_at
+    finished["seconds_total"] = clock.run_seconds
+    finished["seconds_since_resumed"] = clock.command_seconds if resume else None
     # the processes of a Ray that was there before are not this one's, but for the driver
     alone = config.cluster.address is None
     finished["peak_memory_bytes"] = memory.peak_bytes if alone else None
@@ -85,10 +88,9 @@ def _run(
     progress: ProgressDisplay,
     resume: bool,
     stop: StopRequest,
-    started_at: float,
+    clock: RunClock,
 ) -> dict[str, Any] | None:
-    if resume:
-        _restore(algorithm, run, progress)
+    resumed_after = _restore(algorithm, run, progress) if resume else None
     gates = Gates(config, run, progress.say)
 
     def tell(iteration: int, figures: Mapping[str, Any], best: bool) -> None:
@@ -99,7 +101,8 @@ def _run(
     if not resume:
         start = evaluations.measure("before training")
         first = algorithm.trainer.first_dialogue_at or time.time()
-        start["seconds_to_first_dialogue"] = first - started_at
+        start["seconds_to_first_dialogue"] = first - clock.started_at
+        start[RUN_SECONDS] = clock.run_seconds
         run.write_metrics(0, start)
         if stop.requested:
             algorithm.save_into(run)
@@ -110,7 +113,7 @@ def _run(
     notices = Notices()
     while algorithm.trainer.iteration < config.training.iterations:
         algorithm.train()
-        iteration, metrics = _log(algorithm, run, progress, notices)
+        iteration, metrics = _log(algorithm, run, progress, notices, clock)
         stops = gates.check(iteration, metrics)
         stopping = stop.requested
         if stops or stopping or config.training.saves_after(iteration):
@@ -124,7 +127,8 @@ def _run(
             if not run.holds_checkpoint(iteration):
                 algorithm.save_into(run)
             return None
-    return _result(algorithm, config, run, before, evaluations.write(algorithm.trainer.iteration))
+    after = evaluations.write(algorithm.trainer.iteration)
+    return {**_result(algorithm, config, run, before, after), "resumed_after": resumed_after}
 
 
 def _result(
@@ -178,22 +182,29 @@ def _build(config: RunConfig, run: RunFolder, progress: ProgressDisplay) -> Curi
     return Curio(wrapped, started=started)
 
 
-def _restore(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> None:
+def _restore(algorithm: Curio, run: RunFolder, progress: ProgressDisplay) -> int:
+    """Take up the newest checkpoint; the iteration that it was saved after."""
     checkpoint = run.latest_checkpoint()
     if checkpoint is None:
         raise CheckpointError(f"{run.path}: holds no checkpoint to resume from; start a new run")
     progress.phase(f"restoring {checkpoint.name}")
     algorithm.restore_from_path(str(checkpoint.absolute()))
     run.rewind(algorithm.trainer.iteration)
+    return algorithm.trainer.iteration
 
 
 def _log(
-    algorithm: Curio, run: RunFolder, progress: ProgressDisplay, notices: Notices
+    algorithm: Curio,
+    run: RunFolder,
+    progress: ProgressDisplay,
+    notices: Notices,
+    clock: RunClock,
 ) -> tuple[int, Mapping[str, Any]]:
     """Keep and show the last iteration; its number and its figures."""
     iteration = algorithm.last_iteration
     assert iteration is not None
     types = algorithm.trainer.task.user_types
+    iteration.metrics[RUN_SECONDS] = clock.run_seconds
     iteration.record_into(run, types)
     if failed(iteration.failures):
         progress.say(

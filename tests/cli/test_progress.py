@@ -46,21 +46,34 @@ def test_clock_shows_hours_only_where_there_are_any():
     assert (clock(9.6), clock(125), clock(3725)) == ("0:10", "2:05", "1:02:05")
 
 
-def closing_line(peak_memory_bytes):
+SUMMARY = {
+    "success_before": 0.2, "success_after": 0.9, "belief_before": 0.2, "belief_after": 0.9,
+    "dialogues": 5760, "iterations": 90, "seconds_total": 264.0, "seconds_to_first_dialogue": 21.4,
+    "peak_memory_bytes": 3 * 2**30, "alarms": (), "resumed_after": None,
+    "seconds_since_resumed": None,
+}  # fmt: skip
+
+
+def closing_line(**changes: object) -> str:
     text = io.StringIO()
-    summary = {
-        "success_before": 0.2, "success_after": 0.4, "belief_before": 0.2, "belief_after": 0.4,
-        "alarms": [], "dialogues": 96, "iterations": 3, "seconds_total": 64.0,
-        "seconds_to_first_dialogue": 53.0, "peak_memory_bytes": peak_memory_bytes,
-    }  # fmt: skip
-    with ProgressDisplay(Console(file=text, width=200), 3) as progress:
-        progress.finish(summary)
+    with ProgressDisplay(Console(file=text, width=300)) as progress:
+        progress.finish({**SUMMARY, **changes})
     return text.getvalue().splitlines()[-1]
 
 
-def test_the_closing_line_tells_the_memory_of_all_processes():
-    assert closing_line(3 * 2**30).endswith("first dialogue after 53 s, at most 3.0 GiB of memory")
+def test_no_memory_is_claimed_on_a_ray_that_was_joined():
+    assert closing_line(peak_memory_bytes=None).endswith("first dialogue after 21 s")
 
 
-def test_the_closing_line_is_silent_about_memory_of_processes_that_are_not_its_own():
-    assert closing_line(None).endswith("first dialogue after 53 s")
+def test_the_closing_line_of_a_run_in_one_go():
+    assert closing_line() == (
+        "5760 dialogues, 90 iterations, 4:24 in all, first dialogue after 21 s, "
+        "at most 3.0 GiB of memory"
+    )
+
+
+def test_the_closing_line_of_a_resumed_run_tells_both_times_apart():
+    assert closing_line(resumed_after=80, seconds_since_resumed=72.0) == (
+        "5760 dialogues, 90 iterations, 4:24 in all, 1:12 of it since the run went on after "
+        "iteration 80, first dialogue after 21 s of the first start, at most 3.0 GiB of memory"
+    )

@@ -23,6 +23,8 @@ SUMMARY = {
     "belief_after": 0.8,
     "seconds_to_first_dialogue": 50.5,
     "seconds_total": 600.0,
+    "seconds_since_resumed": None,
+    "resumed_after": None,
     "peak_memory_bytes": 5 * 2**30,
     "alarms": [],
     "failed_dialogues": 0,

@@ -44,3 +44,16 @@ def test_a_resumed_run_goes_on_with_the_next_version(interrupted):
     dialogue = folder.read_dialogues(interrupted.stopped_at + 1)[0]
     folder.close()
     assert set(dialogue.policy_turns[0].weight_versions) == {interrupted.stopped_at}
+
+
+def test_the_summary_of_a_resumed_run_tells_its_own_time_from_that_of_the_whole_run(interrupted):
+    folder = RunFolder.open(interrupted.path)
+    seconds, summary = [line["run_seconds"] for line in folder.metrics()], folder.summary()
+    folder.close()
+    assert seconds == sorted(seconds)
+    assert summary.resumed_after == interrupted.stopped_at
+    before = seconds[interrupted.stopped_at]
+    assert summary.seconds_total == pytest.approx(before + summary.seconds_since_resumed, abs=0.5)
+    assert f"since the run went on after iteration {interrupted.stopped_at}" in " ".join(
+        interrupted.resumed.stdout.split()
+    )

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.slow
 SUMMARY_FIELDS = {
     "task", "intrinsic", "seed", "iterations", "dialogues", "held_out_users", "success_before",
     "success_after", "belief_before", "belief_after", "seconds_to_first_dialogue", "seconds_total",
-    "peak_memory_bytes", "alarms", "failed_dialogues", "best_iteration",
+    "peak_memory_bytes", "alarms", "seconds_since_resumed", "resumed_after",
+    "failed_dialogues", "best_iteration",
 }  # fmt: skip
 
 
