@@ -17,7 +17,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from curio_ray.dialogue import User
 from curio_ray.model_paths import locate_model
 from curio_ray.roles.chat import ChatFormat
-from curio_ray.roles.reading import ReadingFormat, first_tokens
+from curio_ray.roles.labels import label_tokens
+from curio_ray.roles.reading import ReadingFormat
 from curio_ray.tasks.exercise import words
 from curio_ray.tasks.exercise.rule import RELEVANT, posterior
 from curio_ray.tasks.exercise.task import ExerciseTask
@@ -86,7 +87,7 @@ def main() -> None:
     chat, policy = ChatFormat.load("pocket:policy"), load("pocket:policy")
     reading, world = ReadingFormat(chat, task.user_model_prompt()), load("pocket:world")
     answer = task.policy_answer()
-    strategies = first_tokens(chat, answer.start, answer.labels)
+    strategies = label_tokens(chat, answer.start, answer.labels).first
     print("| answers | user model | accuracy | belief in the true type | distance |")
     for answers in range(len(RELEVANT) + 1):
         asked = [generator.choice(list(RELEVANT), answers, replace=False) for _ in users]

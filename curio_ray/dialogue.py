@@ -74,6 +74,9 @@ class Turn:
     policy it is asked for only where the gain of replies is told apart. `rewards` holds the
     reward streams credited to this turn, by name, unweighted.
 
+    `label_mass` is by role, `user_model` or `reward_model`, the smallest probability that the
+    labels of its readings after this turn hold together.
+
     `finish_reason` tells why the model ended: "stop" at its end mark, "length" at `max_tokens`,
     None where that is not known. `empty` says that the model said nothing, or white space only;
     `text` is then `SILENCE`.
@@ -88,11 +91,16 @@ class Turn:
     rewards: dict[str, float] = field(default_factory=dict)
     finish_reason: str | None = None
     empty: bool = False
+    label_mass: dict[str, float] = field(default_factory=dict)
 
     @property
     def truncated(self) -> bool:
         """Whether the turn was cut off at `max_tokens`."""
         return self.finish_reason == TRUNCATED
+
+    def note_label_mass(self, role: str, mass: float) -> None:
+        """Keep the label mass of a reading after this turn."""
+        self.label_mass[role] = min(mass, self.label_mass.get(role, 1.0))
 
     def __post_init__(self) -> None:
         expected = len(self.token_ids) if self.speaker == "policy" else 0
@@ -113,7 +121,8 @@ class Dialogue:
     """One finished conversation: an append-only list of token ids, seen as turns.
 
     Policy and user speak alternately and the policy speaks first; the user's opening words are
-    part of `prompt_ids`. `initial_belief` is the belief before the policy's first turn.
+    part of `prompt_ids`. `initial_belief` is the belief before the policy's first turn, and
+    `initial_label_mass` the label mass of that reading.
     `success` is the task's verdict. `attempts` counts the tries it took to finish. `stalled` says
     that the dialogue was cut short because the belief no longer moved.
     """
@@ -126,6 +135,7 @@ class Dialogue:
     success: bool = False
     attempts: int = 1
     stalled: bool = False
+    initial_label_mass: float | None = None
 
     def __post_init__(self) -> None:
         for index, turn in enumerate(self.turns):

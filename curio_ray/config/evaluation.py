@@ -27,6 +27,8 @@ class AlarmsConfig(Section):
     """Expected calibration error of the last belief; alarm above."""
     forged_turns: Fraction = 0.01
     """Share of the policy's turns with a spelled mark or a line like another turn; alarm above."""
+    label_mass: Fraction = 0.1
+    """Mean probability that a role's labels hold together, where it is least; alarm below."""
     belief_gap: Fraction = 0.2
     """Belief in the true type at the end, less that of the second user model; alarm above."""
     turns_lost: Fraction = 0.5

@@ -9,9 +9,10 @@ from typing import Any
 import ray
 
 from curio_ray.config import RunConfig
-from curio_ray.evaluation.collect import collect_evaluation, is_judged
+from curio_ray.evaluation.collect import collect_evaluation, evaluation_options, is_judged
 from curio_ray.evaluation.course import Standing
 from curio_ray.evaluation.metrics import evaluation_metrics
+from curio_ray.evaluation.reader_check import check_readers
 from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.placement.ray_session import connect_to_ray
 from curio_ray.rollout.runner import LocalRunners
@@ -52,6 +53,9 @@ def evaluate_policy(
         runners = LocalRunners(config, task)
         stack.callback(runners.close)
         servers.wait_ready()
+        check_readers(
+            config, task, runners.formats, servers, [evaluation_options(task, config)], second
+        )
         runners.connect(servers.handles())
         say(f"holding {users} dialogues")
         held = collect_evaluation(runners, task, config, users, seed, split)

@@ -13,13 +13,15 @@ import ray
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue, User
 from curio_ray.errors import RolloutError
-from curio_ray.evaluation.collect import collect_evaluation
+from curio_ray.evaluation.collect import collect_evaluation, evaluation_options
 from curio_ray.evaluation.metrics import evaluation_metrics
 from curio_ray.evaluation.pair_judge import PairJudge
+from curio_ray.evaluation.reader_check import check_readers
 from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.evaluation.win_rate import WinRate, win_rate_of_judge, win_rate_of_verdicts
 from curio_ray.placement.ray_session import connect_to_ray
 from curio_ray.rewards.streams import TASK
+from curio_ray.roles.roles import RoleFormats
 from curio_ray.rollout.runner import LocalRunners, Replicas, RolloutBatch
 from curio_ray.serving.launch import start_servers
 from curio_ray.tasks.base import Task
@@ -63,6 +65,9 @@ def judge_policies(
         servers = start_servers(first, learning=False)
         stack.callback(servers.shutdown)
         servers.wait_ready()
+        formats = RoleFormats(first.roles, first.servers, task)
+        options = evaluation_options(task, first, judged=judge is None)
+        check_readers(first, task, formats, servers, [options], reader, judge)
         held, figures = [], []
         for config in (first, second):
             say(f"holding {users} dialogues")

@@ -8,7 +8,7 @@ import numpy as np
 
 from curio_ray.dialogue import Dialogue, User
 from curio_ray.evaluation.course import Standing
-from curio_ray.evaluation.monitors import monitor_values
+from curio_ray.evaluation.monitors import label_masses, monitor_values
 from curio_ray.rewards.intrinsic import accuracy
 from curio_ray.tasks.base import Task
 
@@ -135,6 +135,15 @@ def turn_shares(dialogues: Sequence[Dialogue]) -> dict[str, float]:
     return shares
 
 
+def label_mass_metrics(dialogues: Sequence[Dialogue]) -> dict[str, float]:
+    """How probable a role's labels are together, by role: mean over the readings, and the least."""
+    metrics: dict[str, float] = {}
+    for role, masses in label_masses(dialogues).items():
+        metrics[f"label_mass/{role}"] = float(np.mean(masses))
+        metrics[f"label_mass_min/{role}"] = min(masses)
+    return metrics
+
+
 def dialogue_metrics(
     dialogues: Sequence[Dialogue],
     task: Task,
@@ -156,6 +165,7 @@ def dialogue_metrics(
         "policy_turns": len(turns) / len(dialogues),
         "utterance_tokens": float(np.mean([len(turn.token_ids) for turn in turns])),
         **turn_shares(dialogues),
+        **label_mass_metrics(dialogues),
         **reward_means(dialogues),
         **{f"success_by_turn/{t}": v for t, v in enumerate(success_by_turn(dialogues), start=1)},
         **{f"belief_by_turn/{t}": v for t, v in enumerate(belief_by_turn(dialogues))},

@@ -24,6 +24,7 @@ from curio_ray.evaluation.measures import (
     belief_by_turn,
     count_questions,
     final_belief,
+    label_mass_metrics,
     success_after_change,
     success_by_turn,
     success_by_type,
@@ -75,13 +76,22 @@ def evaluation_metrics(
         **({"verdict": mean_verdict(dialogues)} if judged else {}),
         **failure_metrics(failures, len(dialogues), task.user_types),
         **turn_shares(dialogues),
+        **label_mass_metrics(dialogues),
         **success_after_change(dialogues),
         **_belief("belief", dialogues, seed),
-        **({} if reread is None else _belief("second_belief", reread, seed)),
+        **({} if reread is None else _second_reading(reread, seed)),
         **_questions(dialogues, task, seed),
         **_monitors(monitor_values(dialogues, task, judged, start), dialogues, reread, thresholds),
     }
     return {f"{split}/{name}": value for name, value in metrics.items()}
+
+
+def _second_reading(reread: Sequence[Dialogue], seed: int) -> dict[str, float | list[float]]:
+    masses = label_mass_metrics(reread)
+    return {
+        **_belief("second_belief", reread, seed),
+        **{f"{name.partition('/')[0]}/second_user_model": mass for name, mass in masses.items()},
+    }
 
 
 def _belief(name: str, dialogues: Sequence[Dialogue], seed: int) -> dict[str, float | list[float]]:

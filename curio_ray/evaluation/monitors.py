@@ -19,7 +19,7 @@ from curio_ray.roles.transcript import is_forged
 from curio_ray.tasks.base import Task
 
 CALIBRATION_BINS = 10
-ALARM_BELOW = {"type_entropy"}
+ALARM_BELOW = {"type_entropy", "label_mass"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ def monitor_values(
         "forged_turns": forged_turns(dialogues, task),
         "same_ending": same_ending(dialogues),
         "verdict_gap": verdict_gap(dialogues, task) if judged else None,
+        "label_mass": label_mass(dialogues),
     }
     if start is not None:
         values |= course_monitors(Standing.of(dialogues, judged), start)
@@ -62,7 +63,7 @@ def monitor_values(
 
 
 def check_monitors(values: Mapping[str, float], thresholds: AlarmsConfig) -> dict[str, Monitor]:
-    """Each value with its threshold; `type_entropy` alarms below it, all others above."""
+    """Each value with its threshold; those of `ALARM_BELOW` alarm below it, all others above."""
     checked = {}
     for name, value in values.items():
         threshold = getattr(thresholds, name)
@@ -122,6 +123,27 @@ def forged_turns(dialogues: Sequence[Dialogue], task: Task) -> float:
     turns = [turn for each in dialogues for turn in each.policy_turns]
     forged = [is_forged(turn.text, prompt.policy_name, prompt.user_name) for turn in turns]
     return float(np.mean(forged))
+
+
+def label_mass(dialogues: Sequence[Dialogue]) -> float | None:
+    """Mean probability that a role's labels hold together, of the role where it is least.
+
+    None where no reading kept it.
+    """
+    means = [float(np.mean(masses)) for masses in label_masses(dialogues).values()]
+    return min(means, default=None)
+
+
+def label_masses(dialogues: Sequence[Dialogue]) -> dict[str, list[float]]:
+    """The label mass of every reading, by role; the reward model's is the least after a turn."""
+    masses: dict[str, list[float]] = {}
+    for each in dialogues:
+        if each.initial_label_mass is not None:
+            masses.setdefault("user_model", []).append(each.initial_label_mass)
+        for turn in each.turns:
+            for role, mass in turn.label_mass.items():
+                masses.setdefault(role, []).append(mass)
+    return masses
 
 
 def belief_swings(dialogues: Sequence[Dialogue]) -> float | None:

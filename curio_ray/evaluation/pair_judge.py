@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue, User
 from curio_ray.errors import ConfigError, TemplateError
 from curio_ray.roles.chat import format_loader
+from curio_ray.roles.label_check import Question, Reader
+from curio_ray.roles.labels import Reading
 from curio_ray.roles.reading import LabelQuestion
 from curio_ray.roles.transcript import Transcript
 from curio_ray.serving.clients import SamplingClient
@@ -59,6 +62,21 @@ class PairJudge:
                 "evaluation.judge out to compare by the reward model's verdicts"
             ) from error
 
+    def readers(self) -> list[Reader]:
+        """The judge, to be asked by each criterion about two dialogues with an opening alone."""
+
+        def by(name: str) -> Question:
+            def question(client: SamplingClient, user: User) -> Coroutine[Any, Any, Reading]:
+                comparison = self._comparisons(user.at(0))[name]
+                nothing_more = Dialogue("check", user, [], [])
+                text = comparison.text(self._task.opening(user), nothing_more, nothing_more)
+                return comparison.question.ask(client, text, nothing_more.id)
+
+            return question
+
+        names = self._comparisons(self._task.users("held_out")[0])
+        return [Reader("evaluation.judge", self._server, self._model, by(name)) for name in names]
+
     def compare(
         self, first: Sequence[Dialogue], second: Sequence[Dialogue], servers: ServerSet
     ) -> dict[str, np.ndarray]:
@@ -99,7 +117,7 @@ class PairJudge:
                     for order in ((first, second), (second, first))
                 )
             )
-            chances[name] = (float(there[0]), float(back[1]))
+            chances[name] = (float(there.probabilities[0]), float(back.probabilities[1]))
         return chances
 
     def _comparisons(self, user: User) -> Mapping[str, Comparison]:

@@ -14,9 +14,12 @@ from curio_ray.config import RunConfig
 from curio_ray.config.servers import UserModelRole
 from curio_ray.dialogue import Dialogue, Turn
 from curio_ray.roles.chat import format_loader, token_format
+from curio_ray.roles.label_check import Reader, user_model_readers
 from curio_ray.roles.user_model import UserModel, UserModelFormat
 from curio_ray.serving.launch import ServerSet
 from curio_ray.tasks.base import Task
+
+FIELD = "evaluation.second_user_model"
 
 
 class SecondUserModel:
@@ -32,8 +35,12 @@ class SecondUserModel:
         self._task = task
         load = format_loader(config.servers)
         policy = token_format(load, config.roles.policy.server)
-        field = "evaluation.second_user_model"
-        self._format = UserModelFormat(role, task, load, policy, field)
+        self._policy = policy
+        self._format = UserModelFormat(role, task, load, policy, FIELD)
+
+    def readers(self) -> list[Reader]:
+        """Its models, to be asked about openings first."""
+        return list(user_model_readers(FIELD, self._format, self._policy, self._task))
 
     def read(self, dialogues: Sequence[Dialogue], servers: ServerSet) -> list[Dialogue]:
         """The same dialogues with this model's beliefs; no word of them changes.
@@ -65,9 +72,18 @@ class SecondUserModel:
         turns: list[Turn] = []
         for turn in dialogue.turns:
             session.add(turn)
-            belief = await session.ask() if turn.speaker == "user" else None
-            turns.append(replace(turn, belief=belief))
-        return replace(dialogue, turns=turns, initial_belief=initial)
+            read = replace(turn, belief=None, label_mass={})
+            if turn.speaker == "user":
+                reading = await session.ask()
+                read.belief = reading.probabilities
+                read.note_label_mass("user_model", reading.mass)
+            turns.append(read)
+        return replace(
+            dialogue,
+            turns=turns,
+            initial_belief=initial.probabilities,
+            initial_label_mass=initial.mass,
+        )
 
 
 def make_second_user_model(config: RunConfig, task: Task) -> SecondUserModel | None:

@@ -7,19 +7,16 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 from curio_ray.config.servers import UserModelRole
 from curio_ray.dialogue import Turn
 from curio_ray.errors import TemplateError
 from curio_ray.roles.beliefs import at_temperature, average, belief_over_types, label_orders
 from curio_ray.roles.chat import ChatFormat, ModelFormat
+from curio_ray.roles.labels import LabelTokens, Reading, label_tokens, read_labels
 from curio_ray.roles.reading import (
     MessageReadingFormat,
     ReadingFormat,
     ReadingSession,
-    label_tokens,
-    read_labels,
     reading_format,
 )
 from curio_ray.serving.clients import SamplingClient
@@ -32,7 +29,7 @@ class BeliefReader(Protocol):
     def add(self, turn: Turn) -> None:
         """Follow the dialogue by a turn."""
 
-    def ask(self) -> Coroutine[Any, Any, np.ndarray]:
+    def ask(self) -> Coroutine[Any, Any, Reading]:
         """The belief [user types] after the turns until now."""
 
 
@@ -58,10 +55,12 @@ class TranscriptReader:
         if turn.speaker == "user" or self._hears_policy:
             self._session.add(turn.speaker, turn.text)
 
-    async def _belief(self, answer: Coroutine[Any, Any, np.ndarray]) -> np.ndarray:
-        return belief_over_types(await answer, self._order)
+    async def _belief(self, answer: Coroutine[Any, Any, Reading]) -> Reading:
+        reading = await answer
+        belief = belief_over_types(reading.probabilities, self._order)
+        return Reading(belief, reading.mass)
 
-    def ask(self) -> Coroutine[Any, Any, np.ndarray]:
+    def ask(self) -> Coroutine[Any, Any, Reading]:
         """The belief [user types] after the transcript until now."""
         return self._belief(self._session.ask())
 
@@ -116,10 +115,10 @@ class PolicyContextReader:
         self._context.extend(ids)
         self._empty_reply = chat.reply_suffix(ids, "") if spoke else []
 
-    def ask(self) -> Coroutine[Any, Any, np.ndarray]:
+    def ask(self) -> Coroutine[Any, Any, Reading]:
         """The belief [user types] in the policy's next words."""
-        prompt_ids = [*self._context, *self._empty_reply, *self._answer.start_ids]
-        return read_labels(self._client, prompt_ids, self._answer.label_ids, self._dialogue_id)
+        prompt_ids = [*self._context, *self._empty_reply, *self._answer.labels.before]
+        return read_labels(self._client, prompt_ids, self._answer.labels, self._dialogue_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +126,7 @@ class PolicyContextFormat:
     """The beginning of the policy's answer and the labels behind it, in the policy's tokens."""
 
     chat: ChatFormat
-    start_ids: list[int]
-    label_ids: tuple[int, ...]
+    labels: LabelTokens
 
     def reader(
         self, client: SamplingClient, dialogue_id: str, prompt_ids: list[int], opening: str
@@ -138,7 +136,7 @@ class PolicyContextFormat:
 
 
 class UserModelSession:
-    """Every model's reading of one dialogue; the belief is their mean."""
+    """Every model's reading of one dialogue; the belief is their mean, the mass the smallest."""
 
     def __init__(self, readers: list[BeliefReader], temperature: float) -> None:
         self._readers = readers
@@ -149,14 +147,17 @@ class UserModelSession:
         for reader in self._readers:
             reader.add(turn)
 
-    def ask(self) -> Coroutine[Any, Any, np.ndarray]:
+    def ask(self) -> Coroutine[Any, Any, Reading]:
         """The belief [user types] after the turns until now."""
         return self._pool([reader.ask() for reader in self._readers])
 
-    async def _pool(self, answers: list[Coroutine[Any, Any, np.ndarray]]) -> np.ndarray:
+    async def _pool(self, answers: list[Coroutine[Any, Any, Reading]]) -> Reading:
         async with asyncio.TaskGroup() as group:
-            beliefs = [group.create_task(answer) for answer in answers]
-        return at_temperature(average([each.result() for each in beliefs]), self._temperature)
+            tasks = [group.create_task(answer) for answer in answers]
+        readings = [each.result() for each in tasks]
+        pooled = average([each.probabilities for each in readings])
+        belief = at_temperature(pooled, self._temperature)
+        return Reading(belief, min(each.mass for each in readings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,8 @@ class UserModelFormat:
     """The prompts of a user model's role as each of its models takes them.
 
     `load` gives the format of a server's model, by the server's name. `field` is the role's place
-    in the config, for errors. `readers` are the formats with their servers' names.
+    in the config, for errors. `readers` are the formats with their servers' names, `models` how the
+    model of each server is asked.
 
     Raises:
         TemplateError: a model cannot tell the labels apart, or is to read the policy's context
@@ -201,8 +203,8 @@ class UserModelFormat:
     ) -> None:
         self._temperature = role.temperature
         self.readers: list[tuple[str, ReaderFormat]] = []
-        for name in role.servers:
-            model = load(name)
+        self.models = {name: load(name) for name in role.servers}
+        for name, model in self.models.items():
             if role.reads == "policy_context":
                 self.readers.append((name, _context_format(task, model, policy, field)))
             else:
@@ -252,4 +254,4 @@ def _context_format(
             "policy's tokenizer"
         )
     labels = label_tokens(chat, answer.start, answer.labels)
-    return PolicyContextFormat(chat, labels.before, labels.first)
+    return PolicyContextFormat(chat, labels)

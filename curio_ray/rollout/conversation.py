@@ -17,6 +17,7 @@ import numpy as np
 from curio_ray.dialogue import SILENCE, Dialogue, Turn, User
 from curio_ray.errors import RolloutError
 from curio_ray.rewards.streams import assign_quality_rewards, assign_task_reward
+from curio_ray.roles.labels import Reading
 from curio_ray.roles.roles import Roles
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.clock import DialogueClock, DialogueSeconds
@@ -65,7 +66,7 @@ class Conversation:
         )
         self._user_model = roles.user_model.session(self._id, self._prompt_ids, opening)
         self._quality = roles.reward_model.quality_sessions(options.quality, self._id)
-        self._chances: dict[str, list[asyncio.Task[np.ndarray]]] = {
+        self._chances: dict[str, list[asyncio.Task[Reading]]] = {
             name: [] for name in options.quality
         }
         for session in self._quality.values():
@@ -73,7 +74,7 @@ class Conversation:
         self._turns: list[Turn] = []
         self._stalled = False
         self._initial_belief = self._start(self._user_model.ask(), "beliefs")
-        self._beliefs: list[tuple[Turn, asyncio.Task[np.ndarray]]] = []
+        self._beliefs: list[tuple[Turn, asyncio.Task[Reading]]] = []
 
     async def run(self) -> None:
         """Let policy and user speak until the task says that it is over, or the belief stalls."""
@@ -93,7 +94,7 @@ class Conversation:
                 self._ask_to_conclude(utterance, reply)
             context.extend(reply.token_ids)
 
-    def judge(self) -> asyncio.Task[np.ndarray] | None:
+    def judge(self) -> asyncio.Task[Reading] | None:
         """Ask the reward model for its verdict on the user of the end, where it is to judge."""
         if not self._options.judged:
             return None
@@ -103,12 +104,16 @@ class Conversation:
             judge.add(turn.speaker, turn.text)
         return self._start(judge.ask(), "judge")
 
-    def record(self, verdict: np.ndarray | None) -> Dialogue:
+    def record(self, verdict: Reading | None) -> Dialogue:
         """The finished dialogue; every belief must have arrived."""
+        initial = self._initial_belief.result()
         for turn, belief in self._beliefs:
-            turn.belief = belief.result()
+            turn.belief = belief.result().probabilities
+            turn.note_label_mass("user_model", belief.result().mass)
         rule = self._task.rule_score(self._last_user(), self._turns)
-        judged = None if verdict is None else float(verdict[1])
+        judged = None if verdict is None else float(verdict.probabilities[1])
+        if verdict is not None:
+            self._turns[-1].note_label_mass("reward_model", verdict.mass)
         score = judged if judged is not None else rule
         if score is None:
             raise RolloutError("this task has no rule; write rewards.task.source: reward_model")
@@ -117,14 +122,19 @@ class Conversation:
             user=self._assignment.user,
             prompt_ids=self._prompt_ids,
             turns=self._turns,
-            initial_belief=self._initial_belief.result(),
+            initial_belief=initial.probabilities,
+            initial_label_mass=initial.mass,
             success=(score if rule is None else rule) > 0.5,
             attempts=self._attempt,
             stalled=self._stalled,
         )
         assign_task_reward(dialogue, score)
-        for name, chances in self._chances.items():
-            assign_quality_rewards(dialogue, name, [float(each.result()[1]) for each in chances])
+        for name, asked in self._chances.items():
+            readings = [each.result() for each in asked]
+            for turn, reading in zip(dialogue.policy_turns, readings, strict=True):
+                turn.note_label_mass("reward_model", reading.mass)
+            chances = [float(each.probabilities[1]) for each in readings]
+            assign_quality_rewards(dialogue, name, chances)
         return dialogue
 
     async def _policy_speaks(self, context: list[int], exchange: int) -> Turn:
@@ -171,7 +181,8 @@ class Conversation:
             return False
         after = [belief for turn, belief in self._beliefs if turn.speaker == "user"]
         with self._clock.waiting("beliefs"):
-            beliefs = [await belief for belief in (self._initial_belief, *after)]
+            readings = [await belief for belief in (self._initial_belief, *after)]
+            beliefs = [each.probabilities for each in readings]
         return has_stalled(beliefs, stall.exchanges, stall.change)
 
     def _ask_to_conclude(self, utterance: Turn, reply: Turn) -> None:
@@ -219,12 +230,12 @@ class Conversation:
         return self._assignment.sampling_seed(self._attempt, turn)
 
     def _start(
-        self, question: Awaitable[np.ndarray], awaited: Literal["beliefs", "judge"]
-    ) -> asyncio.Task[np.ndarray]:
-        async def answer() -> np.ndarray:
-            distribution = await question
+        self, question: Awaitable[Reading], awaited: Literal["beliefs", "judge"]
+    ) -> asyncio.Task[Reading]:
+        async def answer() -> Reading:
+            reading = await question
             self._clock.arrived(awaited)
-            return distribution
+            return reading
 
         return self._group.create_task(answer())
 

@@ -130,7 +130,7 @@ class LocalRunners:
     def __init__(self, config: RunConfig, task: Task, sharers: int = 1) -> None:
         self._config = config
         self._task = task
-        self._formats = RoleFormats(config.roles, config.servers, task)
+        self.formats = RoleFormats(config.roles, config.servers, task)
         self._loop = asyncio.new_event_loop()
         self._gauges = DialogueGauges(config.output.name)
         self._sharers = sharers
@@ -150,7 +150,7 @@ class LocalRunners:
             name: make_client(name, server, replicas.get(name, ()), recovery_s, self._sharers)
             for name, server in self._config.servers.items()
         }
-        self._roles = connect_roles(self._config.roles, self._formats, self._clients, self._task)
+        self._roles = connect_roles(self._config.roles, self.formats, self._clients, self._task)
         self._connected_to = wanted
 
     def collect(self, assignments: Sequence[Assignment], options: RolloutOptions) -> RolloutBatch:

@@ -26,6 +26,7 @@ _TURN = pa.struct(
         "rewards": pa.map_(pa.string(), pa.float64()),
         "finish_reason": pa.string(),
         "empty": pa.bool_(),
+        "label_mass": pa.map_(pa.string(), pa.float64()),
     }
 )
 _PERSONA = pa.map_(pa.string(), pa.string())
@@ -50,6 +51,7 @@ SCHEMA = pa.schema(
         "stalled": pa.bool_(),
         "prompt_ids": pa.list_(pa.int32()),
         "initial_belief": _BELIEF,
+        "initial_label_mass": pa.float64(),
         "turns": pa.list_(_TURN),
     }
 )
@@ -95,6 +97,7 @@ def _row(dialogue: Dialogue) -> dict[str, Any]:
         "stalled": dialogue.stalled,
         "prompt_ids": dialogue.prompt_ids,
         "initial_belief": dialogue.initial_belief,
+        "initial_label_mass": dialogue.initial_label_mass,
         "turns": [_turn_row(turn) for turn in dialogue.turns],
     }
 
@@ -119,6 +122,7 @@ def _turn_row(turn: Turn) -> dict[str, Any]:
         "rewards": [(name, float(value)) for name, value in turn.rewards.items()],
         "finish_reason": turn.finish_reason,
         "empty": turn.empty,
+        "label_mass": list(turn.label_mass.items()),
     }
 
 
@@ -132,6 +136,7 @@ def _dialogue(row: Mapping[str, Any]) -> Dialogue:
         success=row["success"],
         attempts=row["attempts"],
         stalled=bool(row["stalled"]),
+        initial_label_mass=row["initial_label_mass"],
     )
 
 
@@ -148,6 +153,7 @@ def _turn(row: Mapping[str, Any]) -> Turn:
     values = {**row, "belief": _array(row["belief"]), "rewards": dict(row["rewards"])}
     # null in files of runs that did not keep it
     values["empty"] = bool(row["empty"])
+    values["label_mass"] = dict(row["label_mass"] or ())
     return Turn(**values)
 
 

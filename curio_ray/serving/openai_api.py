@@ -11,7 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from curio_ray.errors import ServerError
-from curio_ray.serving.requests import ChatRequest, ChatResult, GenerateRequest, GenerateResult
+from curio_ray.serving.requests import (
+    ChatRequest,
+    ChatResult,
+    GenerateRequest,
+    GenerateResult,
+    most_likely,
+)
 
 # What the API allows at most.
 TOP_LOG_PROBS = 20
@@ -28,6 +34,14 @@ def completion_body(request: GenerateRequest) -> dict[str, Any]:
             "temperature": 0.0,
             "logprobs": 1,
             "logprob_token_ids": list(request.label_ids),
+            "return_tokens_as_token_ids": True,
+        }
+    if request.likeliest:
+        return {
+            "prompt": request.prompt_ids,
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "logprobs": request.likeliest,
             "return_tokens_as_token_ids": True,
         }
     body = {
@@ -53,6 +67,10 @@ def completion_result(request: GenerateRequest, answer: Mapping[str, Any]) -> Ge
         ServerError: it has no token ids, or not the log-probs of all labels.
     """
     choice = _only_choice(answer)
+    if request.likeliest:
+        found = ((choice.get("logprobs") or {}).get("top_logprobs") or [{}])[0] or {}
+        ids = [(int(name.removeprefix("token_id:")), value) for name, value in found.items()]
+        return GenerateResult([], [], [], likeliest=most_likely(ids))
     if request.label_ids is None:
         token_ids = choice.get("token_ids")
         if not isinstance(token_ids, list):
@@ -114,22 +132,23 @@ def chat_result(request: ChatRequest, answer: Mapping[str, Any]) -> ChatResult:
             "only, or name a model or service that gives them"
         )
     first = [(each["token"], each["logprob"]) for each in listed]
-    return ChatResult(text.strip(), label_log_probs(request.labels, first))
+    return ChatResult(text.strip(), label_log_probs(request.labels, first), likeliest=first)
 
 
 def label_log_probs(labels: Sequence[str], listed: Sequence[tuple[str, float]]) -> list[float]:
     """Log-probs of labels from the most likely first tokens of an answer.
 
     A label has the probability of all listed tokens that begin it and no other label; white space
-    before a token does not count. One without such a token has at most the probability of the
-    least likely token, and of all that are not listed, and is given that bound.
+    before a token does not count, nor does the case of several letters. One without such a token
+    has at most the probability of the least likely token, and of all that are not listed, and is
+    given that bound.
 
     Raises:
         ServerError: the bounds are more than `LARGEST_UNKNOWN_SHARE` of the labels' probability.
     """
     found = dict.fromkeys(labels, 0.0)
     for token, log_prob in listed:
-        begun = [label for label in labels if token.strip() and label.startswith(token.strip())]
+        begun = [label for label in labels if _begins(token.strip(), label)]
         if len(begun) == 1:
             found[begun[0]] += math.exp(log_prob)
     rest = max(0.0, 1.0 - sum(math.exp(log_prob) for _, log_prob in listed))
@@ -144,6 +163,12 @@ def label_log_probs(labels: Sequence[str], listed: Sequence[tuple[str, float]]) 
             "a model that follows the question, or a task with other labels"
         )
     return [math.log(each or bound) for each in found.values()]
+
+
+def _begins(token: str, label: str) -> bool:
+    if len(token) > 1:
+        return label.casefold().startswith(token.casefold())
+    return bool(token) and label.startswith(token)
 
 
 def error_detail(body: str) -> str:

@@ -19,8 +19,9 @@ class GenerateRequest:
     """One continuation to sample, or one distribution over labels to read.
 
     With `label_ids` set no text is generated: the answer is the log-probabilities of exactly
-    those ids at the next position. `seed` makes the sampling of this request repeatable. With
-    `top_p`, `top_k` and `repetition_penalty` as they are the whole distribution is sampled from.
+    those ids at the next position. With `likeliest` it is the likeliest ids there, so many of them.
+    `seed` makes the sampling of this request repeatable. With `top_p`, `top_k` and
+    `repetition_penalty` as they are the whole distribution is sampled from.
     """
 
     prompt_ids: list[int]
@@ -32,6 +33,7 @@ class GenerateRequest:
     top_p: float = 1.0
     top_k: int = 0
     repetition_penalty: float = 1.0
+    likeliest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,9 @@ class GenerateResult:
 
     `token_ids` includes the stop token where one was sampled. `log_probs` and `weight_versions`
     have one entry per token, and none where an endpoint answered. `label_log_probs` is set for
-    label requests only, in the order asked, not renormalised. `cached_tokens` counts prompt tokens
-    served from the prefix cache. `finish_reason` tells why a continuation ended: "stop" at a stop
+    label requests only, in the order asked, not renormalised, and `likeliest`, ids with their
+    log-probs, for requests of these only. `cached_tokens` counts prompt tokens served from the
+    prefix cache. `finish_reason` tells why a continuation ended: "stop" at a stop
     token, "length" at `max_tokens`, or another word of an endpoint.
     """
 
@@ -51,6 +54,7 @@ class GenerateResult:
     label_log_probs: list[float] | None = None
     cached_tokens: int = 0
     finish_reason: str | None = None
+    likeliest: list[tuple[int, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,14 @@ class ChatRequest:
 class ChatResult:
     """The answer to a `ChatRequest`. `label_log_probs` are in the order asked, not renormalised.
 
-    `finish_reason` is that of a `GenerateResult`.
+    `finish_reason` is that of a `GenerateResult`. `likeliest` are the first tokens of the answer
+    that the endpoint lists, with their log-probs, where labels were asked for.
     """
 
     text: str
     label_log_probs: list[float] | None = None
     finish_reason: str | None = None
+    likeliest: list[tuple[str, float]] | None = None
 
 
 def sampling_parameters(request: GenerateRequest) -> SamplingParams:
@@ -92,11 +98,13 @@ def sampling_parameters(request: GenerateRequest) -> SamplingParams:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
-    if request.label_ids is not None:
+    if request.label_ids is not None or request.likeliest:
+        labels = None if request.label_ids is None else list(request.label_ids)
         return SamplingParams(
             max_tokens=1,
             temperature=0.0,
-            logprob_token_ids=list(request.label_ids),
+            logprobs=request.likeliest or None,
+            logprob_token_ids=labels,
             output_kind=RequestOutputKind.FINAL_ONLY,
             detokenize=False,
             skip_clone=True,
@@ -131,6 +139,9 @@ def result_of(request: GenerateRequest, output: RequestOutput) -> GenerateResult
         position = completion.logprobs[0]
         labels = [position[label].logprob for label in request.label_ids]
         return GenerateResult([], [], [], label_log_probs=labels, cached_tokens=cached)
+    if request.likeliest:
+        listed = [(token, found.logprob) for token, found in completion.logprobs[0].items()]
+        return GenerateResult([], [], [], cached_tokens=cached, likeliest=most_likely(listed))
     token_ids = list(completion.token_ids)
     log_probs = [
         position[token].logprob
@@ -150,6 +161,11 @@ def result_of(request: GenerateRequest, output: RequestOutput) -> GenerateResult
         cached_tokens=cached,
         finish_reason=completion.finish_reason,
     )
+
+
+def most_likely(listed: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Ids with their log-probs, the likeliest first."""
+    return sorted(listed, key=lambda token: -token[1])
 
 
 def too_long(server: str, max_model_len: int, request: GenerateRequest) -> str | None:

@@ -183,6 +183,7 @@ class Curio(HomelessAlgorithm):
                 config, config.run, self._reservation, self.logdir
             )
             self.trainer.wait_ready()
+            self.trainer.check_readers(formats)
         except BaseException:
             self.cleanup()
             raise

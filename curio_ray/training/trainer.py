@@ -13,10 +13,11 @@ import numpy as np
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import CheckpointError
-from curio_ray.evaluation.collect import collect_evaluation, is_judged
+from curio_ray.evaluation.collect import collect_evaluation, evaluation_options, is_judged
 from curio_ray.evaluation.course import Standing
 from curio_ray.evaluation.measures import dialogue_metrics, staleness, stalled_share
 from curio_ray.evaluation.metrics import evaluation_metrics
+from curio_ray.evaluation.reader_check import check_readers
 from curio_ray.evaluation.second_user_model import make_second_user_model
 from curio_ray.learner.group import LearnerGroup
 from curio_ray.learner.sequences import (
@@ -30,6 +31,7 @@ from curio_ray.placement.reservation import Reservation, reserve
 from curio_ray.rewards.advantages import RunningDeviation, batch_advantages
 from curio_ray.rewards.registry import make_reward
 from curio_ray.rewards.streams import assign_intrinsic_reward, assign_penalties
+from curio_ray.roles.roles import RoleFormats
 from curio_ray.rollout.assignment import training_options
 from curio_ray.rollout.batches import Runners, TrainingBatches
 from curio_ray.rollout.clock import collection_parts
@@ -93,6 +95,16 @@ class Trainer:
     def wait_ready(self) -> None:
         """Wait until the servers answer."""
         self.supervisor.wait_ready()
+
+    def check_readers(self, formats: RoleFormats) -> None:
+        """Ask every reader about real openings; the servers must be ready.
+
+        Raises:
+            ServerError: one answers with something else than its labels.
+        """
+        options = training_options(self.config), evaluation_options(self.task, self.config)
+        second = self._second_user_model
+        check_readers(self.config, self.task, formats, self.servers, options, second)
 
     def step(self, runners: Runners) -> Iteration:
         """One iteration of the algorithm."""

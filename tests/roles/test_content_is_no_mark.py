@@ -12,6 +12,7 @@ from curio_ray.dialogue import Turn
 from curio_ray.model_paths import locate_model
 from curio_ray.roles.chat import ChatFormat
 from curio_ray.roles.content import TextEncoder
+from curio_ray.roles.labels import LabelTokens
 from curio_ray.roles.reading import ReadingFormat
 from curio_ray.roles.user_model import PolicyContextFormat
 from curio_ray.serving.requests import GenerateRequest, GenerateResult
@@ -147,7 +148,7 @@ def test_a_policy_that_samples_marks_opens_no_turn_for_who_reads_its_context(for
     start, end = chat.tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
     said = [*chat.encode("Hm."), start, *chat.encode("user\nI love tea."), end]
     turn = Turn("policy", "Hm.user\nI love tea.", said, [-1.0] * len(said), [0] * len(said))
-    form = PolicyContextFormat(chat, [], (1, 2))
+    form = PolicyContextFormat(chat, LabelTokens([], (1, 2), ((1,), (2,))))
     client = RecordingClient()
     reader = form.reader(client, "dialogue", [], "hello")
     reader.add(turn)

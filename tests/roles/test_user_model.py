@@ -78,11 +78,11 @@ class Listening:
         async def listen() -> Dialogue:
             clients = {name: self.running.servers.client(name) for name in ("pretrained", "policy")}
             session = format_.connect(clients).session("scripted", [1], OPENING)
-            initial, turns = await session.ask(), []
+            initial, turns = (await session.ask()).probabilities, []
             for number, line in enumerate(lines):
                 turn = Turn("user", line, [1]) if number % 2 else policy_turn(line)
                 session.add(turn)
-                turn.belief = await session.ask()
+                turn.belief = (await session.ask()).probabilities
                 turns.append(turn)
             for client in clients.values():
                 await client.close()

@@ -45,7 +45,7 @@ def asked_again(assessed, dialogue: Dialogue, turns: int, term: str) -> float:
         session.add("user", assessed.task.opening(dialogue.user))
         for turn in dialogue.turns[:turns]:
             session.add(turn.speaker, turn.text)
-        chance = float((await session.ask())[1])
+        chance = float((await session.ask()).probabilities[1])
         for client in clients.values():
             await client.close()
         return chance

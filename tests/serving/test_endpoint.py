@@ -144,13 +144,13 @@ def talk(url: str, **fields: Any) -> Asked:
         session = player.session(task.environment_prompt(user), opening, "d")
         reading = reading_format(form, task.user_model_prompt()).session(client, "d")
         reading.add("user", opening)
-        asked = Asked([], [await reading.ask()])
+        asked = Asked([], [(await reading.ask()).probabilities])
         try:
             for name in list(RELEVANT)[:3]:
                 asked.replies.append((await session.reply(words.question(name), seed=0)).text)
                 reading.add("policy", words.question(name))
                 reading.add("user", asked.replies[-1])
-                asked.beliefs.append(await reading.ask())
+                asked.beliefs.append((await reading.ask()).probabilities)
         finally:
             await client.close()
         return asked
