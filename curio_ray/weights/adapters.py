@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from curio_ray.config.run import RunConfig
 from curio_ray.weights.shared_memory import SharedMemorySender, SharedMemorySync, folder_in_memory
-from curio_ray.weights.sync import Call, OnLoss, Replicas, WeightReceiver
+from curio_ray.weights.sync import Call, OnLoss, Replicas, WeightReceiver, on_workers
 
 if TYPE_CHECKING:
     import torch
@@ -55,8 +55,13 @@ class AdapterSync(SharedMemorySync):
         return AdapterReceiver(lora.rank, lora.targets[0])
 
     def connect(self, replicas: Replicas, on_loss: OnLoss | None = None) -> None:
-        """Make the senders; an engine needs nothing before its first adapter."""
+        """Make the senders, and have every engine look for the layers that they send."""
+        import ray
+
         self._learner.make_weight_senders(AdapterSender)
+        buckets = ray.get(self._learner.send_weights(0))
+        names = [place.name for bucket in buckets for place in bucket.places]
+        self._on_replicas(replicas, "init_weight_transfer", {"names": names}, on_loss=on_loss)
 
 
 class AdapterSender(SharedMemorySender):
@@ -74,7 +79,15 @@ class AdapterReceiver(WeightReceiver):
 
     def __init__(self, rank: int, target: str) -> None:
         room = next(each for each in VLLM_RANKS if each >= rank)
-        super().__init__({"enable_lora": True, "max_loras": 1, "max_lora_rank": room})
+        worker = "curio_ray.private_api.vllm_adapters.AdapterWorker"
+        super().__init__(
+            {
+                "enable_lora": True,
+                "max_loras": 1,
+                "max_lora_rank": room,
+                "worker_extension_cls": worker,
+            }
+        )
         self._rank = rank
         self._target = target
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -96,8 +109,8 @@ class AdapterReceiver(WeightReceiver):
         return {"lora_request": self._request()}
 
     def connect(self, info: dict[str, Any]) -> list[Call]:
-        """Nothing has to be agreed on."""
-        return []
+        """Look for the layers of the adapter's tensors, `{"names": [...]}`."""
+        return [on_workers("refuse_unknown_adapters", info["names"])]
 
     def start(self) -> list[Call]:
         """Begin anew."""

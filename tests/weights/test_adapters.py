@@ -12,6 +12,7 @@ from running_servers import LearnerOfOneModel, Pusher, Running, log_probs_of, tr
 from transformers import PreTrainedModel
 
 from curio_ray.config.learner import LoraConfig
+from curio_ray.errors import ServerError
 from curio_ray.learner.lora import add_adapters, product
 from curio_ray.learner.policy_weights import PolicyWeights
 from curio_ray.serving.client import ServerClient
@@ -120,3 +121,20 @@ def test_a_prompt_cached_before_an_update_is_read_anew(running: Running, pusher:
     expected = torch.log_softmax(logits, dim=-1)[[3, 4, 5]].tolist()
     assert after.cached_tokens == 0
     assert after.label_log_probs == pytest.approx(expected, abs=1e-4)
+
+
+class LearnerOfOtherLayers(LearnerOfAdapters):
+    """Names the layers as a model of another architecture would."""
+
+    def send_weights(self, version: int) -> list[Any]:
+        named = self.weights.named_adapters(torch.float32)
+        stream = ((name.replace(".model.model.", ".model.decoder."), each) for name, each in named)
+        return self.sender.send(stream, version)
+
+
+def test_layers_that_vllm_would_leave_out_are_refused_when_learner_and_server_meet(
+    make_running: Callable[..., Running], running: Running
+) -> None:
+    own = make_running(f"servers.policy.engine={running.config.policy_server.engine}", *OVERRIDES)
+    with pytest.raises(ServerError, match=r"no layer decoder\.layers\.0\..* in all"):
+        Pusher(own, LearnerOfOtherLayers())
