@@ -11,12 +11,13 @@ from rich.text import Text
 
 from curio_ray.placement.layout import Bundle, make_layout
 from curio_ray.plan.devices import Device
-from curio_ray.plan.gpu_memory import OVERHEAD_GIB, gpu_needs
+from curio_ray.plan.gpu_memory import LEARNER_OVERHEAD_GIB, OVERHEAD_GIB, gpu_needs
 from curio_ray.plan.machine import Machine
 from curio_ray.plan.memory import GIB, total
 from curio_ray.plan.model_size import ModelSize
 from curio_ray.plan.plan import ROLES, Plan
 from curio_ray.plan.throughput import estimate_throughput
+from curio_ray.plan.tried import tried_parts
 from curio_ray.rewards.intrinsic import IntrinsicReward
 
 
@@ -25,7 +26,7 @@ def render_plan(plan: Plan, machine: Machine) -> RenderableType:
     warnings = [Text(f"warning: {warning}", style="yellow") for warning in plan.warnings]
     return Group(
         _roles(plan), _servers(plan), _bundles(plan), _memory(plan, machine), _volume(plan),
-        *warnings,
+        _tried(plan), *warnings,
     )  # fmt: skip
 
 
@@ -109,6 +110,13 @@ def _volume(plan: Plan) -> Table:
     return table
 
 
+def _tried(plan: Plan) -> Table:
+    table = make_table("What of this has run", "part", "has run on")
+    for part in tried_parts(plan.config):
+        table.add_row(part.words, part.on or "nothing yet", style=None if part.on else "yellow")
+    return table
+
+
 def _reward(reward: IntrinsicReward) -> str:
     facts = [reward.formula] if reward.formula else []
     facts.append("potential-based" if reward.potential_based else "not potential-based")
@@ -141,7 +149,8 @@ def render_places(missing: list[Bundle], nodes: int, place: str) -> RenderableTy
 
 def _gpu_memory(plan: Plan, gpu: Device) -> RenderableType:
     table = make_table(
-        f"Memory of each GPU in GiB, with {OVERHEAD_GIB:g} assumed for all else ({gpu.name})",
+        f"Memory of each GPU in GiB, with {OVERHEAD_GIB:g} assumed for all else of a server and "
+        f"{LEARNER_OVERHEAD_GIB:g} of the learner ({gpu.name})",
         *("holder", "GPUs", "weights", "KV cache", "training", "together", "of"),
     )
     for need in gpu_needs(plan):

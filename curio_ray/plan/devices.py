@@ -18,7 +18,7 @@ class Device:
     memory_gib: float
     bandwidth: float
     speed: float
-    step_s: float = 0.004
+    step_s: float = 0.002
 
 
 GPUS = {

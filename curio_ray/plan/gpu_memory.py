@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from curio_ray.plan.devices import Device
-from curio_ray.plan.memory import GIB, learner_parts
+from curio_ray.plan.memory import GIB
 from curio_ray.plan.model_size import BYTES
 from curio_ray.plan.plan import Plan
 
-# CUDA's context, CUDA graphs, activations of one step, what NCCL keeps.
+# CUDA's context, CUDA graphs, activations of one step, what NCCL keeps; a learner has no graphs.
 OVERHEAD_GIB = 3.0
+LEARNER_OVERHEAD_GIB = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class GpuNeed:
     @property
     def total(self) -> float:
         """All of it, with the overhead."""
-        return self.weights + self.cache + self.training + OVERHEAD_GIB
+        overhead = LEARNER_OVERHEAD_GIB if self.field == "learner" else OVERHEAD_GIB
+        return self.weights + self.cache + self.training + overhead
 
     def fits(self, device: Device) -> bool:
         """Whether the share of such a GPU holds it."""
@@ -83,8 +85,8 @@ def _learner_need(plan: Plan) -> list[GpuNeed]:
     if not learner.gpus_per_rank or size is None:
         return []
     held: dict[str, int] = {}
-    for part in learner_parts(learner, size, f"servers.{policy}.model"):
-        if part.place == "GPU":
+    for part in plan.memory:
+        if part.holder == "learner" and part.place == "GPU":
             held[part.purpose] = held.get(part.purpose, 0) + part.bytes
     weights = held.pop("weights") / learner.ranks / GIB
     training = sum(held.values()) / learner.ranks / GIB

@@ -11,6 +11,10 @@ from curio_ray.config.learner import LearnerConfig, LoraConfig
 from curio_ray.plan.model_size import BYTES, ModelSize
 from curio_ray.plan.models import Model
 
+# The learner's log-probabilities go through the vocabulary in chunks of so many float32 logits.
+_LOGITS_PER_CHUNK = {"memory": 2**22, "GPU": 2**27}
+_COPIES_OF_A_CHUNK = 3
+
 GIB = 2**30
 # What a process of each kind takes before any model: interpreter, libraries, buffers.
 PROCESS_GIB = {"server": 0.85, "learner": 0.6, "runner": 0.15, "driver": 0.5, "Ray": 0.4}
@@ -32,8 +36,11 @@ class MemoryPart:
     field: str | None = None
 
 
-def memory_parts(config: RunConfig, models: Mapping[str, Model]) -> list[MemoryPart]:
-    """All parts of a run. Models of unknown size are left out."""
+def memory_parts(config: RunConfig, models: Mapping[str, Model], longest: int) -> list[MemoryPart]:
+    """All parts of a run whose dialogues have at most `longest` tokens of the policy's context.
+
+    Models of unknown size are left out.
+    """
     parts = []
     for name, server in config.own_servers.items():
         place: Place = "GPU" if server.gpus else "memory"
@@ -47,7 +54,10 @@ def memory_parts(config: RunConfig, models: Mapping[str, Model]) -> list[MemoryP
         cache = int(server.replicas * server.tensor_parallel * server.kv_cache_gib * GIB)
         parts.append(MemoryPart(holder, "KV cache", cache, place, f"{prefix}.kv_cache_gib"))
     policy = config.roles.policy.server
-    parts += learner_parts(config.learner, models[policy].size, f"servers.{policy}.model")
+    tokens = longest * config.training.dialogues_per_iteration
+    parts += learner_parts(
+        config.learner, models[policy].size, f"servers.{policy}.model", longest, tokens
+    )
     parts.append(_process("runners", "runner", config.rollout.runners, "rollout.runners"))
     parts.append(_process("driver", "driver", 1, None))
     parts.append(_process("Ray", "Ray", 1, None))
@@ -55,9 +65,13 @@ def memory_parts(config: RunConfig, models: Mapping[str, Model]) -> list[MemoryP
 
 
 def learner_parts(
-    learner: LearnerConfig, size: ModelSize | None, model_field: str
+    learner: LearnerConfig,
+    size: ModelSize | None,
+    model_field: str,
+    longest: int,
+    tokens: int,
 ) -> list[MemoryPart]:
-    """The learner's ranks together.
+    """The learner's ranks together, for dialogues of at most `longest` and `tokens` in all.
 
     Model states follow Rajbhandari et al. 2020 (ZeRO): stage 1 divides the optimizer's states by
     the ranks, stage 2 the gradients too, stage 3 the weights too. With adapters there are gradients
@@ -77,8 +91,11 @@ def learner_parts(
 
     master = 0 if stage == 0 and learner.precision == "float32" else 4 * trained
     adam = 8 * trained
-    per_token = _activation_bytes(size, width, learner.gradient_checkpointing)
-    activations = ranks * learner.tokens_per_pack * per_token
+    # a dialogue is never cut, and no pack holds more than there is
+    pack = min(max(learner.tokens_per_pack, longest), tokens)
+    per_token = _activation_bytes(size, width, learner.gradient_checkpointing, min(longest, pack))
+    head = 0 if learner.lora else size.vocabulary * size.hidden * (4 + width)
+    logits = head + _COPIES_OF_A_CHUNK * 4 * _LOGITS_PER_CHUNK[place]
     parts += [
         MemoryPart("learner", "weights", weights * copies(3), place, model_field),
         MemoryPart(
@@ -87,7 +104,10 @@ def learner_parts(
         MemoryPart(
             "learner", "optimizer states", (master + adam) * copies(1), place, "learner.zero_stage"
         ),
-        MemoryPart("learner", "activations", activations, place, "learner.tokens_per_pack"),
+        MemoryPart(
+            "learner", "activations", ranks * pack * per_token, place, "learner.tokens_per_pack"
+        ),
+        MemoryPart("learner", "logits", ranks * logits, place, None),
     ]
     if learner.has_kl and learner.lora is None:
         parts.append(
@@ -105,15 +125,19 @@ def _process(holder: str, kind: str, count: int, field: str | None) -> MemoryPar
     return MemoryPart(holder, "processes", int(count * PROCESS_GIB[kind] * GIB), "memory", field)
 
 
-def _activation_bytes(size: ModelSize, width: int, checkpointing: bool) -> int:
+def _activation_bytes(size: ModelSize, width: int, checkpointing: bool, longest: int) -> int:
     """Bytes kept for the backward pass for one token: the inputs of every layer's products.
 
     With checkpointing the input of every layer, and all of the one that is being computed again.
+    Where scores are capped, every head keeps them for each token of the dialogue: the capped ones
+    and the probabilities in the model's type, and the softmax in float32.
     """
-    layer = 12 * size.hidden + 4 * size.intermediate
+    layer = (12 * size.hidden + 4 * size.intermediate) * width
+    if size.capped_scores:
+        layer += size.heads * longest * (2 * width + 4)
     if checkpointing:
-        return (size.layers * size.hidden + layer) * width
-    return size.layers * layer * width
+        return size.layers * size.hidden * width + layer
+    return size.layers * layer
 
 
 def adapter_parameters(size: ModelSize, lora: LoraConfig) -> int:

@@ -19,10 +19,11 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """Parameter count and the shape that decides the KV cache.
+    """Parameter count and the shape that decides KV cache and activations.
 
     `context` is the longest input in tokens. `estimated` says that `parameters` follows from the
-    shape by a formula, not from the stored weights.
+    shape by a formula, not from the stored weights. `capped_scores` says that the model caps its
+    attention scores, as Gemma 2 does, for which the learner has no fused kernel.
     """
 
     parameters: int
@@ -32,6 +33,9 @@ class ModelSize:
     intermediate: int
     context: int | None
     estimated: bool = False
+    heads: int = 0
+    vocabulary: int = 0
+    capped_scores: bool = False
 
     def key_value_bytes(self, dtype: str) -> int:
         """Bytes of keys and values of one token over all layers."""
@@ -98,6 +102,9 @@ def size_of(values: Mapping[str, Any], parameters: int | None = None) -> ModelSi
         intermediate=intermediate,
         context=values.get("max_position_embeddings"),
         estimated=not parameters,
+        heads=heads,
+        vocabulary=values.get("vocab_size", 0),
+        capped_scores=values.get("attn_logit_softcapping") is not None,
     )
 
 

@@ -122,8 +122,9 @@ def make_plan(config: RunConfig) -> Plan:
             f"evaluation.users: the task has {held_out} held-out users, fewer than "
             f"{config.evaluation.users}; all of them are used"
         )
+    memory = memory_parts(config, models, contexts["policy"].tokens)
     return Plan(
-        config, task, intrinsic, models, tokenizers, contexts, memory_parts(config, models),
+        config, task, intrinsic, models, tokenizers, contexts, memory,
         _volume(config, task.max_turns), warnings,
     )  # fmt: skip
 

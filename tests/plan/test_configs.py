@@ -69,6 +69,44 @@ def test_a_dialogue_can_end_before_its_deadline_by_estimate(name):
     assert waiting_s < rollout.dialogue_deadline_s
 
 
+ONE_GPU = {"one_gpu_24gb": ("L4", "A10G"), "one_gpu_80gb": ("A100-80G", "H100")}
+
+
+@pytest.mark.parametrize(("name", "kinds"), ONE_GPU.items())
+def test_a_config_for_one_gpu_works_on_a_machine_with_one(name, kinds):
+    plan = plan_of(name)
+    check_plan(plan, Machine(available_bytes=48 * 2**30, cores=8, gpus=1))
+    assert plan.gpus == 1
+    for kind in kinds:
+        assert list(gpu_problems(plan, GPUS[kind])) == []
+
+
+@pytest.mark.parametrize("name", ONE_GPU)
+def test_a_config_for_one_gpu_leaves_room_for_its_dialogues(name):
+    plan = plan_of(name)
+    speed, rollout = estimate_throughput(plan, GPUS[ONE_GPU[name][0]]), plan.config.rollout
+    waiting_s = rollout.runners * rollout.dialogues_in_flight / speed.dialogues
+    assert waiting_s < rollout.dialogue_deadline_s
+    for role, context in plan.contexts.items():
+        server = plan.config.servers[getattr(plan.config.roles, role).server]
+        assert context.tokens <= server.max_model_len
+
+
+@pytest.mark.parametrize("name", ["education_gemma", "exercise_gemma"])
+def test_configs_of_models_without_a_fused_kernel_take_checkpointing(name):
+    assert plan_of(name).config.learner.gradient_checkpointing
+
+
+def test_two_billion_parameters_decode_five_milliseconds_a_step():
+    (policy,) = (
+        each
+        for each in estimate_throughput(plan_of("exercise_gemma"), GPUS["H100"]).servers
+        if each.server == "policy"
+    )
+    # 256 sequences, 85 % of whose time is sampling
+    assert 256 / policy.sampled == pytest.approx(0.0052, rel=0.15)
+
+
 def test_the_config_of_smollm2_fits_a_machine_of_twelve_gib():
     models = [f"servers.{name}.model={SMOLLM2}" for name in ("policy", "frozen")]
     check_plan(plan_of("smollm2", *models), Machine(12 * 2**30, cores=2, gpus=0))

@@ -8,7 +8,7 @@ from curio_ray.config.learner import LearnerConfig, LoraConfig
 from curio_ray.model_paths import locate_model
 from curio_ray.plan.check import adapter_problems
 from curio_ray.plan.memory import adapter_parameters, learner_parts
-from curio_ray.plan.model_size import ModelSize, read_size
+from curio_ray.plan.model_size import ModelSize, known_size, read_size
 from curio_ray.plan.models import find_model
 
 SEVEN_BILLION = ModelSize(
@@ -21,9 +21,15 @@ SEVEN_BILLION = ModelSize(
 )
 
 
-def held(**fields: object) -> dict[str, int]:
+GIB = 2**30
+
+
+def held(
+    size: ModelSize = SEVEN_BILLION, longest: int = 1, tokens: int = 10**6, **fields: object
+) -> dict[str, int]:
     learner = LearnerConfig(precision="bfloat16", zero_stage=2, **fields)
-    return {part.purpose: part.bytes for part in learner_parts(learner, SEVEN_BILLION, "model")}
+    parts = learner_parts(learner, size, "model", longest, tokens)
+    return {part.purpose: part.bytes for part in parts}
 
 
 def test_adapters_leave_the_weights_and_little_else():
@@ -43,6 +49,30 @@ def test_checkpointing_keeps_the_input_of_every_layer_and_one_whole_layer():
     kept = held(gradient_checkpointing=True, tokens_per_pack=1)["activations"]
     assert kept == (28 * 3584 + layer) * width
     assert held(tokens_per_pack=1)["activations"] == 28 * layer * width
+
+
+@pytest.mark.parametrize(("longest", "least", "most"), [(1024, 58, 66), (2048, 68, 80)])
+def test_a_model_with_capped_scores_takes_what_its_attention_keeps(
+    longest: int, least: float, most: float
+) -> None:
+    gemma = known_size("google/gemma-2-2b-it")
+    fields = {"tokens_per_pack": 8192, "gpus_per_rank": 1}
+    together = sum(held(gemma, longest, **fields).values()) / GIB
+    checkpointed = sum(held(gemma, longest, gradient_checkpointing=True, **fields).values()) / GIB
+    assert least < together < most
+    assert checkpointed < together / 1.4
+
+
+def test_a_fused_kernel_keeps_no_scores() -> None:
+    qwen = known_size("Qwen/Qwen2.5-1.5B-Instruct")
+    short, long = (held(qwen, n, tokens_per_pack=8192)["activations"] for n in (512, 2048))
+    assert short == long
+
+
+def test_a_pack_holds_a_whole_dialogue_and_no_more_than_there_is() -> None:
+    one = held(tokens_per_pack=1)["activations"]
+    assert held(longest=500, tokens_per_pack=1)["activations"] == 500 * one
+    assert held(tokens=16_000, tokens_per_pack=10**9)["activations"] == 16_000 * one
 
 
 def test_the_parameters_of_adapters_are_those_that_a_model_gets():
