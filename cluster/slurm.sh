@@ -32,12 +32,20 @@ if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
         ray start --block --address="$address:$port"
 fi
 
-alive_nodes() { ray list nodes --address "$address:$port" --filter state=ALIVE --format json |
-    python -c 'import json, sys; print(len(json.load(sys.stdin)))'; }
+# Joins as a driver would: `ray list nodes` asks the dashboard, which is not there.
+alive_nodes() { python -c 'import sys, ray
+ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
+print(sum(node["Alive"] for node in ray.nodes()))' "$1"; }
+alive=0
 for _ in $(seq 60); do
-    [ "$(alive_nodes 2>/dev/null || echo 0)" -eq "$SLURM_JOB_NUM_NODES" ] && break
+    alive=$(alive_nodes "$address:$port" 2>/dev/null || echo 0)
+    [ "$alive" -eq "$SLURM_JOB_NUM_NODES" ] && break
     sleep 5
 done
+if [ "$alive" -ne "$SLURM_JOB_NUM_NODES" ]; then
+    echo "$alive of $SLURM_JOB_NUM_NODES nodes have joined Ray" >&2
+    exit 1
+fi
 
 # Ten minutes before its end Slurm interrupts: the run finishes its iteration and saves.
 curio train "$@" --address "$address:$port" &

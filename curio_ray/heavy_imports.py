@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TypeVar
 
@@ -17,6 +18,29 @@ T = TypeVar("T")
 
 RLLIB_SHELL = ("torch", "pandas", "gymnasium", "curio_ray.training.algorithm")
 """The driver's largest imports: RLlib's own libraries, then RLlib with what wraps it here."""
+
+
+NEEDS_GPUS = (
+    "means a CPU, and the installed vLLM is a build for GPUs alone; write a part of a GPU, such as "
+    "0.2, place the server by labels on nodes with the CPU build, or install the extra cpu"
+)
+
+
+def hide_gpus() -> None:
+    """Let libraries that are imported later find no GPU.
+
+    Ray shows all GPUs of a node to an actor that asked for none, and vLLM, PyTorch and DeepSpeed
+    take what they find.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def vllm_needs_gpus() -> bool:
+    """Whether the installed vLLM is a build for GPUs; no where none is installed."""
+    try:
+        return "cpu" not in version("vllm")
+    except PackageNotFoundError:
+        return False
 
 
 @contextmanager

@@ -26,6 +26,8 @@ RUN apt-get update \
 # Owned by the user: the cluster launcher installs a cloud's client into it.
 COPY --from=environment --chown=curio:curio /opt/curio /opt/curio
 ENV PATH=/opt/curio/bin:$PATH PYTHONUNBUFFERED=1
+# The cluster launcher runs its commands in login shells, which begin with a PATH of their own.
+RUN echo 'export PATH=/opt/curio/bin:$PATH' > /etc/profile.d/curio.sh
 USER 1000:1000
 WORKDIR /home/curio/curio
 COPY --chown=curio:curio configs configs

@@ -6,6 +6,9 @@ import os
 from datetime import timedelta
 from typing import Any
 
+import torch
+from torch import nn
+
 from curio_ray.config.learner import LearnerConfig
 from curio_ray.private_api.deepspeed_private import leave_out_inference_operators
 
@@ -30,6 +33,32 @@ def deepspeed_config(config: LearnerConfig) -> dict[str, Any]:
             "reduce_bucket_size": REDUCE_BUCKET_ELEMENTS,
         },
     }
+
+
+def place_model(model: nn.Module, config: LearnerConfig, device: torch.device) -> None:
+    """Bring a model from main memory to the rank's device. Under ZeRO-3 a collective.
+
+    There each parameter is divided over the ranks before the next one comes to the device, which
+    never holds a whole model. DeepSpeed would bring it there first and divide it then.
+    """
+    import deepspeed
+
+    if config.zero_stage == 3:
+        deepspeed.zero.Init(module=model, config_dict_or_path=deepspeed_config(config))
+    model.to(device)
+
+
+def frozen_model(model: nn.Module, config: LearnerConfig, device: torch.device) -> Any:
+    """A model that is only read, on the rank's device; under ZeRO-3 divided like the policy."""
+    import deepspeed
+
+    place_model(model, config, device)
+    if config.zero_stage < 3:
+        return model
+    # without an optimizer, for the hooks that gather weights around each layer
+    return deepspeed.initialize(
+        model=model, config=deepspeed_config(config), dist_init_required=False
+    )[0]
 
 
 def join_process_group(

@@ -15,7 +15,7 @@ from curio_ray.config.learner import LearnerConfig
 from curio_ray.known_tokens import Ranges
 from curio_ray.learner.architecture import check_architecture, check_first_step
 from curio_ray.learner.checkpoint import RankState, load_state, save_state
-from curio_ray.learner.deepspeed_setup import deepspeed_config
+from curio_ray.learner.deepspeed_setup import deepspeed_config, frozen_model, place_model
 from curio_ray.learner.lora import adapters_off
 from curio_ray.learner.losses import Counts, Objective
 from curio_ray.learner.metrics import log_prob_gaps
@@ -37,7 +37,7 @@ from curio_ray.learner.schedules import decay_factor, first_coefficient, next_co
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence, check_finite
 from curio_ray.learner.steps import StepLog
 from curio_ray.learner.value import ValueLearner
-from curio_ray.private_api.deepspeed_private import OptimizerShards
+from curio_ray.private_api.deepspeed_private import OptimizerShards, element_count
 
 
 class LearnerEngine:
@@ -78,15 +78,14 @@ class LearnerEngine:
         self.device = torch.device("cuda" if config.gpus_per_rank else "cpu")
         self.updates = 0
         self.kl_coefficient = first_coefficient(config.kl_coefficient)
-        model = build_policy(model_path, config, temperature, seed, unknown).to(self.device)
+        model = build_policy(model_path, config, temperature, seed, unknown)
         width = model.language_model.get_output_embeddings().in_features
-        self.reference = None
+        place_model(model, config, self.device)
+        self.reference: Any = None
         if config.has_kl and config.lora is None:
-            self.reference = build_reference_model(
-                model_path, config.precision, temperature, unknown
-            )
-            self.reference.to(self.device)
-        self.policy_parameters = sum(p.numel() for p in model.language_model.parameters())
+            start_policy = build_reference_model(model_path, config.precision, temperature, unknown)
+            self.reference = frozen_model(start_policy, config, self.device)
+        self.policy_parameters = sum(map(element_count, model.language_model.parameters()))
         self.deepspeed, optimizer, _, _ = deepspeed.initialize(
             model=model,
             optimizer=policy_adamw(model, config),

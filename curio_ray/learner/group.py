@@ -18,7 +18,7 @@ from ray.exceptions import RayError
 from curio_ray.actor_calls import ActorKind
 from curio_ray.config.run import RunConfig
 from curio_ray.errors import LearnerError
-from curio_ray.heavy_imports import when_idle, without_collections
+from curio_ray.heavy_imports import hide_gpus, when_idle, without_collections
 from curio_ray.known_tokens import unknown_ids
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence, check_finite
 from curio_ray.learner.shared_folder import (
@@ -54,6 +54,8 @@ class LearnerRank:
         self._engine: LearnerEngine | None = None
         self._sender: WeightSender | None = None
         self._port: socket.socket | None = None
+        if config.learner.gpus_per_rank == 0:
+            hide_gpus()
         os.environ["OMP_NUM_THREADS"] = str(config.learner.threads)
         # A thread that sleeps at a barrier wakes too late for the next small operation; one that
         # spins for long takes the core that the thread it waits for needs. This is 0.1 ms or so.

@@ -9,6 +9,7 @@ from pathlib import Path
 from curio_ray.config.learner import LoraConfig
 from curio_ray.config.losses import CustomLossConfig
 from curio_ray.errors import ConfigError
+from curio_ray.heavy_imports import NEEDS_GPUS, vllm_needs_gpus
 from curio_ray.placement.layout import DRIVER_CPUS, bundles, make_layout
 from curio_ray.placement.nodes import Node, advise, unplaced_groups
 from curio_ray.plan.machine import Machine
@@ -50,6 +51,7 @@ def check_plan(plan: Plan, machine: Machine) -> None:
         problems += [
             *temporary_folder_problems(),
             *_cpu_problems(plan, machine),
+            *_build_problems(plan),
             *_gpu_problems(plan, machine),
             *_placement_problems(plan),
             *_memory_problems(plan, machine),
@@ -155,6 +157,14 @@ def _cpu_problems(plan: Plan, machine: Machine) -> Iterator[str]:
             f"{offered}; write {math.ceil(wanted)}, or lower learner.threads, learner.ranks, "
             "servers.*.replicas or rollout.runners"
         )
+
+
+def _build_problems(plan: Plan) -> Iterator[str]:
+    if not vllm_needs_gpus():
+        return
+    for name, server in plan.config.own_servers.items():
+        if server.gpus == 0:
+            yield f"servers.{name}.gpus: 0 {NEEDS_GPUS}"
 
 
 def _gpu_problems(plan: Plan, machine: Machine) -> Iterator[str]:

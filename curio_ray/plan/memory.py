@@ -74,8 +74,9 @@ def learner_parts(
     """The learner's ranks together, for dialogues of at most `longest` and `tokens` in all.
 
     Model states follow Rajbhandari et al. 2020 (ZeRO): stage 1 divides the optimizer's states by
-    the ranks, stage 2 the gradients too, stage 3 the weights too. With adapters there are gradients
-    and optimizer states of these alone, and no second copy of the start policy.
+    the ranks, stage 2 the gradients too, stage 3 the weights too, and those of the start policy.
+    With adapters there are gradients and optimizer states of these alone, and no second copy of the
+    start policy.
     """
     parts = [_process("learner", "learner", learner.ranks, "learner.ranks")]
     if size is None:
@@ -111,7 +112,9 @@ def learner_parts(
     ]
     if learner.has_kl and learner.lora is None:
         parts.append(
-            MemoryPart("learner", "start policy", weights * ranks, place, "learner.kl_coefficient")
+            MemoryPart(
+                "learner", "start policy", weights * copies(3), place, "learner.kl_coefficient"
+            )
         )
     return parts
 

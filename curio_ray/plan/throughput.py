@@ -17,7 +17,7 @@ from curio_ray.plan.devices import CPU_THREAD, Device
 from curio_ray.plan.model_size import BYTES, ModelSize
 from curio_ray.plan.plan import Plan
 
-BANDWIDTH_SHARE = 0.7
+BANDWIDTH_SHARE = 0.8
 DECODING_SHARE = 0.5
 LEARNING_SHARE = 0.35
 

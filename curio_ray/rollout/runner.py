@@ -19,7 +19,11 @@ from ray.actor import ActorHandle
 from curio_ray.config import RunConfig, parse_config
 from curio_ray.dialogue import Dialogue
 from curio_ray.errors import CurioError, DeadlineError, RolloutError
-from curio_ray.heavy_imports import import_transformers_without_torch, without_collections
+from curio_ray.heavy_imports import (
+    hide_gpus,
+    import_transformers_without_torch,
+    without_collections,
+)
 from curio_ray.roles.roles import RoleFormats, Roles, connect_roles
 from curio_ray.rollout.assignment import Assignment, RolloutOptions
 from curio_ray.rollout.clock import DialogueSeconds
@@ -79,6 +83,7 @@ class DialogueRunner:
     """
 
     def __init__(self, run: dict[str, Any], index: int) -> None:
+        hide_gpus()
         self._index = index
         config = parse_config(run)
         # All dialogues would wait while what was imported and loaded is searched for garbage.

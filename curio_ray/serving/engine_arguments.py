@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from curio_ray.config.servers import ServerConfig
+from curio_ray.heavy_imports import hide_gpus
 from curio_ray.known_tokens import UNKNOWN_IDS, unknown_ids
 from curio_ray.model_paths import locate_model
 from curio_ray.serving.requests import MAX_LABELS
@@ -27,6 +28,8 @@ def set_process_environment(config: ServerConfig, receiver: WeightReceiver | Non
     TORCHDYNAMO_DISABLE the first request for log-probs on a CPU compiles C++ for seconds.
     """
     on_cpu = config.gpus == 0
+    if on_cpu:
+        hide_gpus()
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1" if config.engine == "async" else "0"
     os.environ["OMP_NUM_THREADS"] = str(config.threads)
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")

@@ -15,6 +15,7 @@ import ray
 
 from curio_ray.config.servers import ServerConfig
 from curio_ray.errors import NotServingError, ServerError
+from curio_ray.heavy_imports import NEEDS_GPUS, vllm_needs_gpus
 from curio_ray.serving.connection import Address, RequestServer
 from curio_ray.serving.engine import PhaseLaps, SamplingEngine, TrainableEngine, UpdateSeconds
 from curio_ray.serving.engine_arguments import engine_arguments, set_process_environment
@@ -80,6 +81,8 @@ class ModelServer:
         }
 
     async def _start(self) -> None:
+        if self.config.gpus == 0 and vllm_needs_gpus():
+            raise ServerError(f"servers.{self.name}.gpus: 0 {NEEDS_GPUS}")
         try:
             arguments = engine_arguments(self.config, self._receiver, self._seed)
             engine = _make_engine(self.name, self.config, arguments, self._receiver)

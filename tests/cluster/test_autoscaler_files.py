@@ -106,3 +106,19 @@ def test_worker_nodes_start_the_same_ray_as_the_head(file):
         config["head_start_ray_commands"]
     )
     assert "$RAY_HEAD_IP:6379" in str(config["worker_start_ray_commands"])
+
+
+@pytest.mark.parametrize("name", ["aws", "gcp", "azure"])
+def test_the_account_may_use_docker_before_the_first_container(name):
+    values = yaml.safe_load((ROOT / "cluster" / f"{name}.yaml").read_text())
+    *_, group, pause = values["initialization_commands"]
+    assert group == "sudo usermod -aG docker $USER || true"
+    # Ray's launcher keeps a connection, whose groups are those of its login, for ten seconds
+    assert int(pause.removeprefix("sleep ")) > 10
+
+
+def test_ranks_that_gather_every_weight_stay_on_one_node():
+    for file in (ROOT / "configs").glob("*.yaml"):
+        learner = load_config(file).learner
+        if learner.zero_stage == 3 and learner.ranks > 1:
+            assert learner.placement.strategy == "strict_pack", file.name

@@ -79,3 +79,19 @@ def test_the_job_runs_a_config_that_its_cluster_holds():
     command, verb, config, *_ = document["spec"]["entrypoint"].split()
     assert (command, verb) == ("curio", "train")
     assert find_missing(load_config(ROOT / config), read_nodes_file(file)) == []
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize("document", RAY)
+def test_the_object_store_of_every_pod_fits_into_its_shared_memory(document):
+    spec = cluster_of(document)
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        (shm,) = (each["emptyDir"] for each in pod["volumes"] if each["name"] == "shm")
+        limits = pod["containers"][0]["resources"]["limits"]
+        shared, memory = (
+            int(text.removesuffix("Gi")) for text in (shm["sizeLimit"], limits["memory"])
+        )
+        assert int(group["rayStartParams"]["object-store-memory"]) / GIB < shared < memory / 2

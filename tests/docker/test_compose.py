@@ -46,3 +46,9 @@ def test_no_port_is_open_to_other_machines():
 
 def test_every_node_has_shared_memory_for_its_object_store():
     assert all(node["shm_size"] == "2gb" for node in NODES.values())
+
+
+def test_the_object_store_fits_into_the_shared_memory():
+    for node in NODES.values():
+        (size,) = [word for word in node["command"] if word.startswith("--object-store-memory=")]
+        assert int(size.partition("=")[2]) < 2 * 10**9

@@ -74,3 +74,10 @@ def test_each_image_installs_the_lock_of_its_name(file):
     text = file.read_text()
     assert re.search(r"python[:\s]+3\.11\.", text)
     assert re.search(rf"--no-deps\s.*requirements/{file.stem}\.txt", text)
+
+
+@each_file
+def test_a_login_shell_finds_the_programs(file):
+    before, _, after = file.read_text().partition("/etc/profile.d/curio.sh")
+    assert before.splitlines()[-1] == "RUN echo 'export PATH=/opt/curio/bin:$PATH' > "
+    assert "USER 1000:1000" in after

@@ -51,16 +51,17 @@ def test_checkpointing_keeps_the_input_of_every_layer_and_one_whole_layer():
     assert held(tokens_per_pack=1)["activations"] == 28 * layer * width
 
 
-@pytest.mark.parametrize(("longest", "least", "most"), [(1024, 58, 66), (2048, 68, 80)])
+@pytest.mark.parametrize(("longest", "least", "most"), [(1024, 58, 66), (2048, 70, 80)])
 def test_a_model_with_capped_scores_takes_what_its_attention_keeps(
     longest: int, least: float, most: float
 ) -> None:
     gemma = known_size("google/gemma-2-2b-it")
-    fields = {"tokens_per_pack": 8192, "gpus_per_rank": 1}
-    together = sum(held(gemma, longest, **fields).values()) / GIB
-    checkpointed = sum(held(gemma, longest, gradient_checkpointing=True, **fields).values()) / GIB
+    fields = {"tokens_per_pack": 8192, "gpus_per_rank": 1, "ranks": 4}
+    kept = held(gemma, longest, **fields)
+    few = held(gemma, longest, gradient_checkpointing=True, **fields)
+    together, checkpointed = (sum(parts.values()) / 4 / GIB for parts in (kept, few))
     assert least < together < most
-    assert checkpointed < together / 1.4
+    assert checkpointed < together / 2
 
 
 def test_a_fused_kernel_keeps_no_scores() -> None:
