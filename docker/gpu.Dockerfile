@@ -28,6 +28,7 @@ COPY --from=environment /opt/python /opt/python
 COPY --from=environment --chown=curio:curio /opt/curio /opt/curio
 ENV PATH=/opt/curio/bin:$PATH PYTHONUNBUFFERED=1
 # The cluster launcher runs its commands in login shells, which begin with a PATH of their own.
+# hadolint ignore=SC2016
 RUN echo 'export PATH=/opt/curio/bin:$PATH' > /etc/profile.d/curio.sh
 USER 1000:1000
 WORKDIR /home/curio/curio
