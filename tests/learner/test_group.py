@@ -21,7 +21,7 @@ from curio_ray.errors import (
     LearnerError,
     PreflightError,
 )
-from curio_ray.learner.group import LearnerGroup, LearnerRank
+from curio_ray.learner.group import LearnerGroup
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence
 from curio_ray.run_folder.checkpoints import Checkpoints
 from curio_ray.weights.arrays import as_tensors
@@ -244,22 +244,20 @@ def test_a_killed_rank_is_named_and_the_restarted_group_continues(
     assert group.update(sequences) == expected
 
 
-def shares_of_parameters(rank: LearnerRank) -> list[float]:
-    """How much of each parameter of policy and start policy one rank holds."""
-    engine = rank._engine
-    models = (engine.deepspeed.module, engine.reference.module)
-    parameters = [each for model in models for each in model.parameters()]
-    return [each.ds_tensor.ds_numel / each.ds_numel for each in parameters]
-
-
 def test_at_stage_3_policy_and_start_policy_are_divided_over_the_ranks(
     run_group: Callable[..., LearnerGroup],
 ) -> None:
+    def shares(rank: Any) -> list[float]:
+        """How much of each parameter of policy and start policy one rank holds."""
+        models = (rank._engine.deepspeed.module, rank._engine.reference.module)
+        parameters = [each for model in models for each in model.parameters()]
+        return [each.ds_tensor.ds_numel / each.ds_numel for each in parameters]
+
     group = run_group(ranks=2, zero_stage=3)
     for rank in group.ranks:
-        shares = ray.get(rank.__ray_call__.remote(shares_of_parameters))
-        assert len(shares) > 20
-        assert max(shares) == pytest.approx(0.5, abs=0.01)
+        held = ray.get(rank.__ray_call__.remote(shares))
+        assert len(held) > 20
+        assert max(held) == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_rank_that_writes_where_the_driver_does_not_read_ends_the_start(
