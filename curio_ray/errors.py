@@ -26,7 +26,7 @@ class ReplicaLostError(ServerError):
 
 
 class NotServingError(ServerError):
-    """A replica was lost and does not serve again yet."""
+    """Nobody serves there now: a replica that was lost, or an endpoint that is down or busy."""
 
 
 class ContextError(ServerError):

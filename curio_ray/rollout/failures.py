@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from curio_ray.dialogue import User
-from curio_ray.errors import ContextError, DeadlineError, ReplicaLostError, RewardError, ServerError
+from curio_ray.errors import (
+    ContextError,
+    DeadlineError,
+    NotServingError,
+    ReplicaLostError,
+    RewardError,
+    ServerError,
+)
 
 FailureKind = Literal["context", "lost_server", "deadline", "server", "reward", "role", "group"]
 """Why a dialogue failed.
@@ -24,6 +31,7 @@ _KINDS: tuple[tuple[type[BaseException], FailureKind], ...] = (
     (ContextError, "context"),
     (RewardError, "reward"),
     (ReplicaLostError, "lost_server"),
+    (NotServingError, "lost_server"),
     (DeadlineError, "deadline"),
     (TimeoutError, "deadline"),
     (ServerError, "server"),

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import random
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,13 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from curio_ray.config.servers import EndpointConfig
-from curio_ray.errors import DeadlineError, PreflightError, ServerError
+from curio_ray.errors import (
+    ContextError,
+    DeadlineError,
+    NotServingError,
+    PreflightError,
+    ServerError,
+)
 from curio_ray.serving.openai_api import (
     chat_body,
     chat_result,
@@ -36,6 +43,8 @@ CHECK_DEADLINE_S = 10.0
 KEEP_ALIVE_S = 2.0
 TOO_MANY_REQUESTS = 429
 MOST_NAMES = 10
+# in the words of vLLM and OpenAI: "maximum context length", "context_length_exceeded"
+TOO_LONG = re.compile(r"context.length|maximum model length", re.IGNORECASE)
 
 
 class _BusyError(Exception):
@@ -194,7 +203,9 @@ class EndpointClient:
 
     def _accepted(self, status: int, answer: str, path: str) -> dict[str, Any]:
         if status != 200:
-            raise ServerError(f"{self._label} {self._refusal(status, answer, path)}")
+            too_long = status == 400 and TOO_LONG.search(answer)
+            kind = ContextError if too_long else ServerError
+            raise kind(f"{self._label} {self._refusal(status, answer, path)}")
         try:
             found = json.loads(answer)
         except ValueError:
@@ -240,7 +251,7 @@ class EndpointClient:
             )
         else:
             advice = f"{self._advice_if_down()}, or raise {field}.retry_for_s"
-        return ServerError(f"{self._label} {problem} for {seconds:g} s; {advice}")
+        return NotServingError(f"{self._label} {problem} for {seconds:g} s; {advice}")
 
     def _advice_if_down(self) -> str:
         return f"start it, wait until it is ready, or correct {self._field}.url"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import pytest
 
 from curio_ray.config import load_config
-from curio_ray.dialogue import User
+from curio_ray.dialogue import Change, User
 from curio_ray.errors import ConfigError
 from curio_ray.plan import Machine, check_plan, make_plan
 from curio_ray.plan.context import longest_context, token_counter
@@ -103,3 +104,71 @@ def test_without_the_models_tokenizer_those_who_may_not_fit_are_named_in_a_warni
     assert warning.startswith("roles.environment: by estimate a dialogue may not fit, as with ")
     assert f"train-{LATE:05d} (" in warning
     assert "500 users in all" in warning
+
+
+LONG = " sleep good ." * 200
+
+
+class Varied(ExerciseTask):
+    """The last user of a split makes one of a task's texts long; `kind` says which."""
+
+    kind, split = "persona", "train"
+
+    def users(self, split):
+        users = list(EVERYONE[split])
+        if split == self.split and self.kind in ("changed persona", "announcement"):
+            last = users[-1]
+            words = LONG if self.kind == "announcement" else ""
+            change = Change(1, last.type_index, {**last.persona, "late": "yes"}, words)
+            users[-1] = replace(last, changes=(change,))
+        return users
+
+    def long_if(self, kind: str, user: User) -> str:
+        last = user.id == EVERYONE[self.split][-1].id
+        return LONG if kind == self.kind and last else ""
+
+    def environment_prompt(self, user):
+        persona = {name: value for name, value in user.persona.items() if name != "late"}
+        changed = LONG if self.kind == "changed persona" and persona != user.persona else ""
+        prompt = super().environment_prompt(replace(user, persona=persona))
+        return prompt + self.long_if("persona", user) + changed
+
+    def opening(self, user):
+        return super().opening(user) + self.long_if("opening", user)
+
+    def policy_prompt(self, user):
+        system, *rest = super().policy_prompt(user)
+        longer = self.long_if("policy prompt", user)
+        return [replace(system, content=system.content + longer), *rest]
+
+    def reward_model_prompt(self, user):
+        prompt = super().reward_model_prompt(user)
+        return replace(prompt, instruction=prompt.instruction + self.long_if("verdict", user))
+
+
+ONE_TASK = ExerciseTask(0, train_users=4200)
+EVERYONE = {split: ONE_TASK.users(split) for split in ("train", "held_out")}
+
+
+@pytest.mark.parametrize("split", ["train", "held_out"])
+@pytest.mark.parametrize(
+    ("kind", "reader"),
+    [
+        ("persona", "environment"),
+        ("changed persona", "environment"),
+        ("announcement", "environment"),
+        ("opening", "environment"),
+        ("opening", "user model"),
+        ("policy prompt", "policy"),
+        ("verdict", "reward model"),
+    ],
+)
+def test_whatever_text_is_long_the_last_user_of_a_split_is_seen(kind, reader, split, monkeypatch):
+    monkeypatch.setattr(Varied, "kind", kind)
+    monkeypatch.setattr(Varied, "split", split)
+    with pytest.raises(ConfigError) as error:
+        check_plan(make_plan(load_config(POCKET, (f"task.name={__name__}:Varied",))), MACHINE)
+    lines = [line for line in str(error.value).splitlines() if f"the {reader}'s longest" in line]
+    assert len(lines) == 1
+    if kind != "announcement":
+        assert f"as with {EVERYONE[split][-1].id} (" in lines[0]

@@ -17,6 +17,7 @@ from curio_ray.config.servers import EndpointConfig
 from curio_ray.errors import CurioError, DeadlineError, PreflightError, ServerError
 from curio_ray.roles.endpoint_check import check_endpoint_roles
 from curio_ray.roles.roles import RoleFormats
+from curio_ray.rollout.failures import failure_kind
 from curio_ray.serving.endpoint import EndpointClient, check_endpoints
 from curio_ray.serving.requests import ChatRequest, GenerateRequest
 from curio_ray.tasks.exercise.task import ExerciseTask
@@ -182,6 +183,35 @@ def test_a_refused_request_is_not_sent_again_and_tells_the_reason():
     with FaultyEndpoint(always(refused)) as endpoint:
         assert "the prompt is too long" in str(error_of(endpoint, retry_for_s=20))
     assert len(endpoint.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        {"message": "This model's maximum context length is 512 tokens."},
+        {"message": "too long", "code": "context_length_exceeded"},
+    ],
+)
+def test_a_request_that_does_not_fit_is_told_from_others_that_are_refused(reason):
+    with FaultyEndpoint(always(Reply(400, {"error": reason}))) as endpoint:
+        assert failure_kind([error_of(endpoint)]) == "context"
+    with FaultyEndpoint(always(Reply(400, {"error": {"message": "no"}}))) as endpoint:
+        assert failure_kind([error_of(endpoint)]) == "server"
+
+
+def test_an_endpoint_that_is_down_counts_as_a_lost_server():
+    assert failure_kind([error_of(f"http://127.0.0.1:{free_port()}/v1")]) == "lost_server"
+
+
+def test_an_answer_tells_why_it_ended():
+    cut = completion({}).body
+    cut["choices"][0]["finish_reason"] = "length"
+    with FaultyEndpoint(always(Reply(body=cut))) as endpoint:
+        assert ask(endpoint, SAMPLED)[0].finish_reason == "length"
+    cut = chat("hello").body
+    cut["choices"][0]["finish_reason"] = "length"
+    with FaultyEndpoint(always(Reply(body=cut))) as endpoint:
+        assert ask(endpoint, SAID)[0].finish_reason == "length"
 
 
 def test_an_answer_without_token_ids_says_to_ask_by_chat():
