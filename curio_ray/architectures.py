@@ -80,6 +80,17 @@ REFUSED: Mapping[str, str] = {
 """What each does that the learner does not repeat."""
 
 
+FUSED_EXPERTS = frozenset(
+    {
+        "DeepseekV3ForCausalLM",
+        "MixtralForCausalLM",
+        "Qwen2MoeForCausalLM",
+        "Qwen3MoeForCausalLM",
+    }
+)
+"""transformers keeps their experts in one tensor, under a name that vLLM does not load."""
+
+
 def architecture_of(values: Mapping[str, Any]) -> str:
     """The name of the class that the values of a config.json tell, or its model type."""
     names = values.get("architectures") or [values.get("model_type", "unknown")]
@@ -109,4 +120,15 @@ def learner_problem(architecture: str, tokens_per_pack: int) -> str | None:
         return not_repeated(architecture, REFUSED[architecture])
     if architecture in ALONE and tokens_per_pack > 1:
         return sees_other_dialogues(architecture)
+    return None
+
+
+def weights_problem(architecture: str, backend: str) -> str | None:
+    """Why servers would not get what was learned, as far as the list knows."""
+    if architecture in FUSED_EXPERTS and backend != "adapters":
+        return (
+            f"{architecture} has experts whose weights servers cannot take from the learner; they "
+            "would sample from others than were learned; choose another model (weights.backend: "
+            "adapters with learner.lora.targets in its attention was never tried)"
+        )
     return None

@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from curio_ray.architectures import ALONE, REFUSED, REPEATED, architecture_of, learner_problem
+from curio_ray.architectures import (
+    ALONE,
+    REFUSED,
+    REPEATED,
+    architecture_of,
+    learner_problem,
+    weights_problem,
+)
 from curio_ray.config import RunConfig
 from curio_ray.model_paths import POCKET_PREFIX
 from curio_ray.model_weights import find_missing
@@ -20,7 +27,9 @@ def model_problems(config: RunConfig, models: Mapping[str, Model]) -> Iterator[s
     policy = config.roles.policy.server
     architecture = _architecture(models[policy])
     if architecture is not None:
-        problem = learner_problem(architecture, config.learner.tokens_per_pack)
+        problem = learner_problem(architecture, config.learner.tokens_per_pack) or weights_problem(
+            architecture, config.weights.backend
+        )
         if problem is not None:
             yield f"servers.{policy}.model: {problem}"
             return

@@ -120,6 +120,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """By architecture: what its config has besides `COMMON`."""
 
+# Heads of 32, which vLLM's attention on a CPU takes.
+_WIDE = {"hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 128}
+FOR_VLLM: dict[str, dict[str, Any]] = {
+    "any": _WIDE,
+    **{
+        name: {**_WIDE, "head_dim": 32}
+        for name, options in OPTIONS.items() if "head_dim" in options
+    },
+    "GPT2LMHeadModel": {"n_embd": 128, "hidden_size": 128},
+    "Gemma2ForCausalLM": {**_WIDE, "head_dim": 32, "query_pre_attn_scalar": 32},
+}  # fmt: skip
+"""By architecture: what makes its tiny model one that vLLM serves on a CPU."""
+
 OTHER_CONFIGS = {
     "Gemma3ForCausalLM": "Gemma3TextConfig",
     "GPT2LMHeadModel": "GPT2Config",
@@ -148,6 +161,15 @@ def save_tiny_model(architecture: str, folder: Path, **changes: Any) -> str:
     """Write it as a Hugging Face folder."""
     tiny_model(architecture, **changes).save_pretrained(folder)
     return str(folder)
+
+
+def save_tokenizer(folder: Path) -> None:
+    """Write a tokenizer that has a word for every id."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+
+    words = {f"w{token}": token for token in range(VOCABULARY)}
+    Tokenizer(WordLevel(words, unk_token="w0")).save(str(folder / "tokenizer.json"))
 
 
 def _gemma_3_with_eyes() -> Any:

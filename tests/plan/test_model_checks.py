@@ -51,6 +51,11 @@ def test_a_model_with_attention_sinks_is_refused_by_name(folder: Path) -> None:
     assert "servers.policy.model: GptOssForCausalLM has attention of its own" in problems_of(folder)
 
 
+def test_a_policy_of_experts_whose_weights_cannot_be_sent_is_refused(folder: Path) -> None:
+    change_config(folder, architectures=["MixtralForCausalLM"])
+    assert "MixtralForCausalLM has experts whose weights servers cannot" in problems_of(folder)
+
+
 def test_a_frozen_role_may_have_any_architecture(folder: Path) -> None:
     change_config(folder, architectures=["Lfm2ForCausalLM"])
     check_plan(make_plan(load_config(POCKET, [f"servers.frozen.model={folder}"])), MACHINE)

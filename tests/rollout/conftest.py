@@ -46,7 +46,7 @@ class FailingEnvironment:
         self._real = real
         self._fault = fault
         self._left = dict.fromkeys(users, faults)
-        self.temperature = real.temperature
+        self.role = real.role
 
     def session(self, persona: str, opening: str, dialogue_id: str) -> FailingSession:
         fails = self._left.get(dialogue_id, 0) > 0
