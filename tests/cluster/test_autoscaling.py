@@ -25,6 +25,7 @@ PLACED = (
     "servers.frozen.placement.labels={ray.io/accelerator-type: L40S}",
     "learner.placement.labels={ray.io/market-type: on-demand}",
     "rollout.placement.labels={ray.io/market-type: spot}",
+    "cluster.cpus_per_thread=1.0",
     "cluster.capacity_deadline_s=300",
 )
 SHORT = (
