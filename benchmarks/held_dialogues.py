@@ -82,7 +82,7 @@ class World:
     ) -> None:
         self.config = config
         self.task = task
-        self.formats = RoleFormats(config.roles, config.servers, self.task)
+        self.formats = RoleFormats(config, self.task)
         actor = ray.remote(server)
         self.servers = {
             name: actor.options(num_cpus=0).remote(name, config.servers[of], caching)

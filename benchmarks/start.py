@@ -83,7 +83,7 @@ def one_after_the_other(config_file: Path) -> None:
         from curio_ray.training.algorithm import CurioConfig
 
     task = make_task(config.task, config.seed)
-    RoleFormats(config.roles, config.servers, task)
+    RoleFormats(config, task)
     laps.lap("imports of the driver")
     connect_to_ray(config)
     laps.lap("Ray")

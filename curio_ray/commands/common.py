@@ -20,6 +20,7 @@ from curio_ray.log_files import output_to_file
 from curio_ray.plan import Plan, check_plan, make_plan, read_machine
 from curio_ray.plan.check import check_models_are_here
 from curio_ray.plan.preflight import check_preflight
+from curio_ray.roles.plan_check import check_role_models
 from curio_ray.serving.endpoint import check_endpoints
 from curio_ray.tasks.base import Split
 from curio_ray.training.progress import ProgressDisplay
@@ -82,6 +83,7 @@ def check_config(config: RunConfig, output: Path | None) -> Plan:
     plan = make_plan(config)
     check_plan(plan, read_machine())
     check_models_are_here(plan)
+    check_role_models(plan)
     check_preflight(plan, output)
     check_endpoints(config.endpoints)
     return plan

@@ -32,6 +32,7 @@ from curio_ray.compare.runs import (
     planned_runs,
     read_finished,
     runs_at_once,
+    with_clock_of,
 )
 from curio_ray.compare.table import Row, summarise
 from curio_ray.config import RunConfig, load_config
@@ -69,6 +70,7 @@ def compare(
     changes = all_changes(overrides, address)
     config = load_config(config_file, changes)
     folder = output or config.output.with_name(f"{config.output.name}-compare")
+    config = with_clock_of(folder, config)
     varied = None if vary is None else parse_varied(vary)
     runs = planned_runs(config, parse_rewards(rewards), seeds, folder, varied)
     missing = [run for run in runs if not is_finished(run)]

@@ -17,6 +17,7 @@ from curio_ray.plan import check_plan, make_plan, read_machine
 from curio_ray.plan.cluster import explain_missing, find_missing, read_cluster, read_nodes_file
 from curio_ray.plan.devices import DEFAULT_GPU, find_gpu
 from curio_ray.plan.gpu_memory import gpu_problems
+from curio_ray.roles.plan_check import check_role_models
 
 
 def show_plan(
@@ -38,6 +39,7 @@ def show_plan(
     console = Console()
     console.print(render_plan(plan, machine), render_estimates(plan, device))
     check_plan(plan, machine)
+    check_role_models(plan)
     problems = list(gpu_problems(plan, device))
     if address is not None:
         there = _show_places(config, read_cluster(address), f"the cluster at {address}", console)

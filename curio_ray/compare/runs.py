@@ -179,6 +179,14 @@ def is_finished(run: RunConfig) -> bool:
     return (run.output / RESULT_FILE).is_file()
 
 
+def with_clock_of(folder: Path, config: RunConfig) -> RunConfig:
+    """The config with the templates' clock of the comparison in a folder, or the present moment."""
+    file = folder / CONFIG_FILE
+    if config.template_clock is None and file.is_file():
+        config = config.model_copy(update={"template_clock": load_config(file).template_clock})
+    return config.with_clock()
+
+
 def open_comparison(folder: Path, config: RunConfig, varied: VariedField | None = None) -> None:
     """Start a comparison in a folder, or go on with the one that it holds.
 

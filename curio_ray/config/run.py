@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -38,6 +39,9 @@ class RunConfig(Section):
 
     seed: Annotated[int, Field(ge=0)] = 0
     """Of users, sampling and learning."""
+    template_clock: datetime | None = None
+    """The moment that chat templates take for now, such as 2026-01-31T12:00:00; null: the run's
+    start, which its folder then keeps."""
     output: Folder
     """The run folder. On a cluster it lies on a file system that all nodes share."""
     task: TaskConfig
@@ -66,6 +70,12 @@ class RunConfig(Section):
     """Where Ray runs."""
     tracking: TrackingConfig = TrackingConfig()
     """Where metrics go besides the run folder."""
+
+    def with_clock(self) -> RunConfig:
+        """The config with the present moment as the templates' clock, where it names none."""
+        if self.template_clock is not None:
+            return self
+        return self.model_copy(update={"template_clock": datetime.now().replace(microsecond=0)})
 
     @property
     def own_servers(self) -> dict[str, ServerConfig]:

@@ -65,7 +65,7 @@ def judge_policies(
         servers = start_servers(first, learning=False)
         stack.callback(servers.shutdown)
         servers.wait_ready()
-        formats = RoleFormats(first.roles, first.servers, task)
+        formats = RoleFormats(first, task)
         options = evaluation_options(task, first, judged=judge is None)
         check_readers(first, task, formats, servers, [options], reader, judge)
         held, figures = [], []

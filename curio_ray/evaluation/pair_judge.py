@@ -52,7 +52,7 @@ class PairJudge:
         self._server = server
         self._in_flight = config.rollout.dialogues_in_flight
         self._task = task
-        self._model = format_loader(config.servers)(server)
+        self._model = format_loader(config.servers, config.template_clock)(server)
         try:
             self._comparisons(task.users("held_out")[0])
         except TemplateError as error:

@@ -33,7 +33,7 @@ class SecondUserModel:
         self._role = role
         self._in_flight = config.rollout.dialogues_in_flight
         self._task = task
-        load = format_loader(config.servers)
+        load = format_loader(config.servers, config.template_clock)
         policy = token_format(load, config.roles.policy.server)
         self._policy = policy
         self._format = UserModelFormat(role, task, load, policy, FIELD)

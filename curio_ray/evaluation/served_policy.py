@@ -8,10 +8,11 @@ from curio_ray.config import RunConfig
 
 
 def serving(config: RunConfig, policy: Path) -> RunConfig:
-    """The config with the policy's server serving the weights in a folder."""
+    """The config with the policy's server serving the weights in a folder, which has a template."""
     name = config.roles.policy.server
     # absolute, since a server may run in another folder
-    server = config.policy_server.model_copy(update={"model": str(policy.absolute())})
+    found = {"model": str(policy.absolute()), "chat_template": None}
+    server = config.policy_server.model_copy(update=found)
     return config.model_copy(update={"servers": {**config.servers, name: server}})
 
 

@@ -31,6 +31,7 @@ from curio_ray.learner.shared_folder import (
 from curio_ray.model_paths import locate_model
 from curio_ray.placement.layout import learner_bundle
 from curio_ray.placement.reservation import Reservation
+from curio_ray.template_files import keep_template
 
 if TYPE_CHECKING:
     from curio_ray.learner.engine import LearnerEngine
@@ -150,6 +151,9 @@ class LearnerRank:
     def export_policy(self, folder: str) -> dict[str, int]:
         """Write the policy as a Hugging Face folder; rank 0 does, and returns its files' sizes."""
         self._started_engine.export_policy(Path(folder))
+        if self._rank == 0:
+            server = self._config.policy_server
+            keep_template(Path(folder), server.chat_template, server.chat_template_kwargs)
         return file_sizes(Path(folder), list(Path(folder).iterdir())) if self._rank == 0 else {}
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from curio_ray.config.servers import AnyServerConfig, ServerConfig
 from curio_ray.errors import TemplateError
@@ -28,18 +28,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 LINE_BREAK = "\n"
-
-
-class TemplateFields(Protocol):
-    """What the config of a server says of its chat template."""
-
-    @property
-    def chat_template(self) -> str | None:
-        """Path of a Jinja file."""
-
-    @property
-    def chat_template_kwargs(self) -> dict[str, Any]:
-        """Values that the template reads."""
 
 
 class ChatFormat:
@@ -75,41 +63,9 @@ class ChatFormat:
         self.stop_token_ids = self._stop_tokens()
 
     @classmethod
-    def load(
-        cls, model: str, server: TemplateFields | None = None, clock: datetime | None = None
-    ) -> ChatFormat:
-        """The format of a Hugging Face id, a local folder or a packaged pocket model.
-
-        Args:
-            model: where the tokenizer lies.
-            server: the config of its server, which may give the template and values for it.
-            clock: the moment that the template takes for now.
-
-        Raises:
-            ConfigError: the server's template file cannot be read.
-            TemplateError: there is no usable chat template.
-        """
-        # Not at the top: what imports this module may yet choose to do without PyTorch.
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(locate_model(model))
-        return cls.of_server(tokenizer, model, server, clock)
-
-    @classmethod
-    def of_server(
-        cls,
-        tokenizer: PreTrainedTokenizerBase,
-        model: str,
-        server: TemplateFields | None,
-        clock: datetime | None = None,
-    ) -> ChatFormat:
-        """The same with a tokenizer that is loaded already; it gets the server's template."""
-        ends = end_ids(model)
-        if server is None:
-            return cls(tokenizer, model, clock=clock, ends=ends)
-        if server.chat_template is not None:
-            tokenizer.chat_template = read_template(server.chat_template)
-        return cls(tokenizer, model, server.chat_template_kwargs, clock, ends)
+    def load(cls, model: str) -> ChatFormat:
+        """The format of a Hugging Face id, a local folder or a packaged pocket model."""
+        return cls(load_tokenizer(model), model, ends=end_ids(model))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of content, none of them a mark of the template, whatever the text spells."""
@@ -118,6 +74,10 @@ class ChatFormat:
     def encode_template(self, text: str) -> list[int]:
         """Token ids of a piece of the template, whose marks are single ids."""
         return self._encoder.template(text)
+
+    def spells_mark(self, text: str) -> bool:
+        """Whether the tokenizer, left to itself, reads a mark in the text."""
+        return self._encoder.spells_mark(text)
 
     @property
     def control_ids(self) -> frozenset[int]:
@@ -222,14 +182,14 @@ class ChatFormat:
         Raises:
             TemplateError: they differ; the message shows the first differing token.
         """
-        messages = [self._without_marks(message) for message in messages]
-        context, more = self.open(messages), list[Message]()
-        for said, answer in exchanges:
+        start = [Message(each.role, self._without_marks(each.content)) for each in messages]
+        context, more = self.open(start), list[Message]()
+        for said, answer in (map(self._without_marks, exchange) for exchange in exchanges):
             del context[len(context) - self._thought_length :]
             sampled = self.spoken(said)
             context += [*sampled, *self.reply_suffix(sampled, answer)]
             more += [Message("assistant", said), Message("user", answer)]
-        self.check_equal(context, messages, more)
+        self.check_equal(context, start, more)
 
     def check_equal(
         self, token_ids: Sequence[int], start: Sequence[Message], more: Sequence[Message] = ()
@@ -247,11 +207,9 @@ class ChatFormat:
                 "file that does, for its server"
             )
 
-    def _without_marks(self, message: Message) -> Message:
-        """A message in the place of one that spells a mark, which a template would take for one."""
-        if self._encoder.spells_mark(message.content):
-            return Message(message.role, "a")
-        return message
+    def _without_marks(self, text: str) -> str:
+        """Something else in the place of a text that spells a mark, which is not to become one."""
+        return "a" if self._encoder.spells_mark(text) else text
 
     def _stop_tokens(self) -> tuple[int, ...]:
         end = self.tokenizer.eos_token_id
@@ -275,13 +233,47 @@ class MessageFormat:
 ModelFormat = ChatFormat | MessageFormat
 
 
+def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a Hugging Face id, a local folder or a packaged pocket model."""
+    # Not at the top: what imports this module may yet choose to do without PyTorch.
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(locate_model(model))
+
+
+def served_format(
+    tokenizer: PreTrainedTokenizerBase,
+    model: str,
+    servers: Mapping[str, AnyServerConfig],
+    name: str,
+    clock: datetime | None,
+    ends: Sequence[int] = (),
+) -> ChatFormat:
+    """A tokenizer's format with the template and the values that the config of a server gives.
+
+    Raises:
+        ConfigError: the template's file cannot be read.
+        TemplateError: the template cannot be used.
+    """
+    server = servers[name]
+    if server.chat_template is not None:
+        field = f"servers.{name}.chat_template"
+        tokenizer.chat_template = read_template(server.chat_template, field)
+    try:
+        return ChatFormat(tokenizer, model, server.chat_template_kwargs, clock, ends)
+    except TemplateError as error:
+        raise TemplateError(f"servers.{name}: {error}") from error
+
+
 def format_loader(
     servers: Mapping[str, AnyServerConfig], clock: datetime | None = None
 ) -> Callable[[str], ModelFormat]:
     """How the model of each server is asked, by the server's name; each is made once.
 
-    Its function raises `TemplateError` where a tokenizer has no usable chat template.
+    `clock` is the moment that all templates take for now, by default the present one. The function
+    raises `TemplateError` where a tokenizer has no usable chat template.
     """
+    clock = clock or datetime.now()
 
     @cache
     def form(name: str) -> ModelFormat:
@@ -290,9 +282,13 @@ def format_loader(
         if model is None:
             return MessageFormat(server.model)
         try:
-            return ChatFormat.load(model, server, clock)
-        except TemplateError as error:
-            raise TemplateError(f"servers.{name}: {error}") from error
+            tokenizer = load_tokenizer(model)
+        except Exception as error:  # tokenizers raises no narrower ones
+            raise TemplateError(
+                f"servers.{name}: the tokenizer of {model} cannot be loaded ({error}); write the "
+                "name or the folder of a model with a tokenizer that transformers can load"
+            ) from error
+        return served_format(tokenizer, model, servers, name, clock, end_ids(model))
 
     return form
 

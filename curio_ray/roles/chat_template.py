@@ -94,8 +94,10 @@ class ChatTemplate:
         self._values = dict(values)
         self._clock = clock
         self._skeleton = lru_cache(maxsize=_SKELETONS)(self._find_skeleton)
-        self._refuse_thoughts()
+        self._refuse_thinking()
         self.turn = self._turn_parts()
+        if not self.turn.empty_thought and self._drops_thoughts():
+            raise self._thinks("leaves <think> ... </think> out of earlier messages", None)
 
     def pieces(self, messages: Sequence[Message]) -> list[Piece]:
         """A chat up to the mark that opens the assistant's next message; contents are stripped.
@@ -228,7 +230,7 @@ class ChatTemplate:
             f"{shown(theirs[position : position + 1])} in the full template"
         )
 
-    def _refuse_thoughts(self) -> None:
+    def _refuse_thinking(self) -> None:
         chat = [Message("user", _mark(0))]
         opening, template = self._render(chat), self._tokenizer.get_chat_template()
         if opening.rstrip().endswith("<think>"):
@@ -238,8 +240,6 @@ class ChatTemplate:
                 on, off = (self._render(chat, **{switch: each}) for each in (True, False))
                 if opening == on != off:
                     raise self._thinks(f"has {switch} on", switch)
-        if not _EMPTY_THOUGHT.search(opening) and self._drops_thoughts():
-            raise self._thinks("leaves <think> ... </think> out of earlier messages", None)
 
     def _drops_thoughts(self) -> bool:
         said = f"<think>\n{_mark(0)}\n</think>\n\n{_mark(1)}"

@@ -6,16 +6,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from curio_ray.errors import RolloutError, TemplateError
 from curio_ray.roles.chat import ChatFormat
 from curio_ray.roles.content import plain_messages
-from curio_ray.serving.clients import SamplingClient
-from curio_ray.serving.endpoint import EndpointClient
 from curio_ray.serving.requests import MAX_LABELS, ChatRequest, GenerateRequest
 from curio_ray.tasks.base import Message
+
+if TYPE_CHECKING:
+    from curio_ray.serving.clients import SamplingClient
+    from curio_ray.serving.endpoint import EndpointClient
 
 _REMEMBERED = 256
 

@@ -9,7 +9,7 @@ most likely beginnings of its answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from curio_ray.dialogue import Speaker
 from curio_ray.roles.chat import ChatFormat, MessageFormat, ModelFormat
@@ -21,9 +21,11 @@ from curio_ray.roles.labels import (
     read_labels_of_message,
 )
 from curio_ray.roles.transcript import Transcript
-from curio_ray.serving.clients import SamplingClient
-from curio_ray.serving.endpoint import EndpointClient
 from curio_ray.tasks.base import Message, ReadingPrompt
+
+if TYPE_CHECKING:
+    from curio_ray.serving.clients import SamplingClient
+    from curio_ray.serving.endpoint import EndpointClient
 
 
 class ReadingSession(Protocol):
@@ -46,6 +48,7 @@ class ReadingFormat:
     def __init__(
         self, chat: ChatFormat, prompt: ReadingPrompt, spoken: Callable[[str], str] | None = None
     ) -> None:
+        self.prompt = prompt
         self._chat = chat
         self._transcript = Transcript(prompt.policy_name, prompt.user_name, spoken)
         self.labels = label_tokens(chat, "", prompt.labels)
@@ -57,6 +60,17 @@ class ReadingFormat:
     def utterance(self, speaker: Speaker, text: str) -> list[int]:
         """The ids that one utterance adds to the transcript."""
         return self._chat.add_line(f"{self._transcript.line(speaker, text)}\n")
+
+    def verify(self, text: str) -> None:
+        """Compare the prompt after an utterance of this text with the model's full template.
+
+        Raises:
+            TemplateError: they differ; the message shows the first differing token.
+        """
+        ids = [*self.start_ids, *self.utterance("user", text), *self.question_ids]
+        start, line = self.prompt.instruction.strip(), self._transcript.line("user", text)
+        said = [Message("user", f"{start}\n{line}\n{self.prompt.question.strip()}")]
+        self._chat.check_equal(ids[: len(ids) - len(self.lead_ids)], said)
 
     def session(self, client: SamplingClient, dialogue_id: str) -> ReadingSession:
         """Begin to read a dialogue."""
@@ -95,7 +109,7 @@ class MessageReadingFormat:
 
     def session(self, client: SamplingClient, dialogue_id: str) -> ReadingSession:
         """Begin to read a dialogue."""
-        return MessageReadingSession(cast(EndpointClient, client), self)
+        return MessageReadingSession(cast("EndpointClient", client), self)
 
 
 class MessageReadingSession:
@@ -150,6 +164,6 @@ class LabelQuestion:
     ) -> Coroutine[Any, Any, Reading]:
         """What the model answers behind a text."""
         if isinstance(self._model, MessageFormat):
-            return read_labels_of_message(cast(EndpointClient, client), text, self._labels)
+            return read_labels_of_message(cast("EndpointClient", client), text, self._labels)
         prompt_ids = [*self._model.open([Message("user", text)]), *self._tokens.before]
         return read_labels(client, prompt_ids, self._tokens, routing_key)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from curio_ray.config.servers import AnyServerConfig, RolesConfig
+from curio_ray.config import RunConfig
+from curio_ray.config.servers import RolesConfig
 from curio_ray.dialogue import User
+from curio_ray.errors import TemplateError
 from curio_ray.roles.chat import ChatFormat, ModelFormat, format_loader, token_format
 from curio_ray.roles.environment import EnvironmentModel
 from curio_ray.roles.reading import ReadingSession, reading_format
 from curio_ray.roles.user_model import UserModel, UserModelFormat
+from curio_ray.roles.verification import problems_of, role_checks
 from curio_ray.serving.clients import SamplingClient
-from curio_ray.tasks.base import Message, Task
+from curio_ray.tasks.base import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +74,14 @@ class RoleFormats:
             cannot tell the labels apart that it is to choose from.
     """
 
-    def __init__(
-        self, roles: RolesConfig, servers: Mapping[str, AnyServerConfig], task: Task
-    ) -> None:
-        load = format_loader(servers)
+    def __init__(self, config: RunConfig, task: Task) -> None:
+        roles, load = config.roles, format_loader(config.servers, config.template_clock)
+        if problems := problems_of(role_checks(config, task, load)):
+            raise TemplateError("\n  ".join(problems))
         self.policy = token_format(load, roles.policy.server)
         self.environment = load(roles.environment.server)
         self.reward_model = load(roles.reward_model.server)
         self.user_model = UserModelFormat(roles.user_model, task, load, self.policy)
-        self._verify(task)
-
-    def _verify(self, task: Task) -> None:
-        user = task.users("train")[0]
-        opening = task.opening(user)
-        exchanges = [(opening, opening)] * 2
-        self.policy.verify(task.policy_prompt(user), exchanges)
-        persona = [
-            Message("system", task.environment_prompt(user)),
-            Message("assistant", opening),
-            Message("user", opening),
-        ]
-        if isinstance(self.environment, ChatFormat):
-            self.environment.verify(persona, exchanges)
 
 
 def connect_roles(

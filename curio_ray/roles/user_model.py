@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from curio_ray.config.servers import UserModelRole
 from curio_ray.dialogue import Turn
@@ -19,8 +19,10 @@ from curio_ray.roles.reading import (
     ReadingSession,
     reading_format,
 )
-from curio_ray.serving.clients import SamplingClient
 from curio_ray.tasks.base import Task
+
+if TYPE_CHECKING:
+    from curio_ray.serving.clients import SamplingClient
 
 
 class BeliefReader(Protocol):
@@ -205,16 +207,26 @@ class UserModelFormat:
         self.readers: list[tuple[str, ReaderFormat]] = []
         self.models = {name: load(name) for name in role.servers}
         for name, model in self.models.items():
-            if role.reads == "policy_context":
-                self.readers.append((name, _context_format(task, model, policy, field)))
-            else:
-                formats = _transcript_formats(role, task, model, field)
-                self.readers += [(name, each) for each in formats]
+            formats = reader_formats(role, task, model, policy, field)
+            self.readers += [(name, each) for each in formats]
 
     def connect(self, clients: Mapping[str, SamplingClient]) -> UserModel:
         """Join each format with a client of its server."""
         models = tuple((clients[name], each) for name, each in self.readers)
         return UserModel(models, self._temperature)
+
+
+def reader_formats(
+    role: UserModelRole, task: Task, model: ModelFormat, policy: ChatFormat, field: str
+) -> list[TranscriptFormat] | list[PolicyContextFormat]:
+    """What one model reads in a user model's role, one format for each order of the labels.
+
+    Raises:
+        TemplateError: it cannot tell the labels apart, or not read the policy's context.
+    """
+    if role.reads == "policy_context":
+        return [_context_format(task, model, policy, field)]
+    return _transcript_formats(role, task, model, field)
 
 
 def _transcript_formats(

@@ -135,7 +135,7 @@ class LocalRunners:
     def __init__(self, config: RunConfig, task: Task, sharers: int = 1) -> None:
         self._config = config
         self._task = task
-        self.formats = RoleFormats(config.roles, config.servers, task)
+        self.formats = RoleFormats(config, task)
         self._loop = asyncio.new_event_loop()
         self._gauges = DialogueGauges(config.output.name)
         self._sharers = sharers

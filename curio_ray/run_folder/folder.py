@@ -101,7 +101,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, config: RunConfig) -> RunFolder:
-        """Start a new run folder and write its resolved config.
+        """Start a new run folder and write its resolved config, with the templates' clock.
 
         Raises:
             ConfigError: the folder already holds a run.
@@ -114,7 +114,7 @@ class RunFolder:
                 f"output: {path} already holds a run; {resume}write another folder with --output "
                 f"{next_free(path)}, or move the old one out of the way with --set-aside"
             )
-        run = cls(path, config)
+        run = cls(path, config.with_clock())
         run._write_config()
         return run
 

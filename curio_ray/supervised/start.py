@@ -9,15 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from curio_ray.config import RunConfig
+from curio_ray.config.servers import AnyServerConfig
 from curio_ray.config.supervised import FRESH, RoleName, SupervisedRoleConfig
-from curio_ray.errors import ConfigError
+from curio_ray.errors import ConfigError, TemplateError
 from curio_ray.model_files import save_like_start
 from curio_ray.model_paths import locate_model
 from curio_ray.model_weights import explain_missing
-from curio_ray.roles.chat import ChatFormat
+from curio_ray.roles.chat import ChatFormat, served_format
+from curio_ray.roles.verification import verify_role
 from curio_ray.run_folder.atomic import sync_tree, write_atomically
 from curio_ray.supervised.batches import Group
 from curio_ray.supervised.fresh import fresh_model, fresh_tokenizer
@@ -25,6 +32,7 @@ from curio_ray.supervised.lessons import Lessons
 from curio_ray.supervised.objectives import Objective, OwnWords, Preferences, UserTypes
 from curio_ray.supervised.train import Say, train_model
 from curio_ray.tasks.base import Task
+from curio_ray.template_files import keep_template
 
 METRICS_FILE = "supervised.json"
 
@@ -73,7 +81,7 @@ def train_role(config: RunConfig, task: Task, role: RoleName, output: Path, say:
         "settings": chosen.model_dump(mode="json"),
         "task": config.task.model_dump(mode="json"),
     }
-    _save(model, chat, chosen.start, figures, output / role)
+    _save(model, chat, chosen.start, figures, output / role, _server(config, role))
     return figures
 
 
@@ -82,7 +90,8 @@ def _load(config: RunConfig, task: Task, role: RoleName) -> tuple[PreTrainedMode
     start = getattr(settings, role).start
     if start == FRESH:
         tokenizer = fresh_tokenizer(task, settings.fresh)
-        return fresh_model(tokenizer, settings.fresh, config.seed), ChatFormat(tokenizer, FRESH)
+        model = fresh_model(tokenizer, settings.fresh, config.seed)
+        return model, _verified_format(config, task, role, tokenizer)
     try:
         folder = locate_model(start)
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -96,7 +105,24 @@ def _load(config: RunConfig, task: Task, role: RoleName) -> tuple[PreTrainedMode
         ) from error
     if missing := explain_missing(found):
         raise ConfigError(f"supervised.{role}.start: {start}: {missing}")
-    return model, ChatFormat(tokenizer, start)
+    return model, _verified_format(config, task, role, tokenizer)
+
+
+def _verified_format(
+    config: RunConfig, task: Task, role: RoleName, tokenizer: PreTrainedTokenizerBase
+) -> ChatFormat:
+    """The format with the template of the server that will serve the model in this role."""
+    start, server = getattr(config.supervised, role).start, getattr(config.roles, role).server
+    try:
+        chat = served_format(tokenizer, start, config.servers, server, config.template_clock)
+        verify_role(role, chat, task)
+    except TemplateError as error:
+        raise TemplateError(f"supervised.{role}.start: {error}") from error
+    return chat
+
+
+def _server(config: RunConfig, role: RoleName) -> AnyServerConfig:
+    return config.servers[getattr(config.roles, role).server]
 
 
 def _check_length(role: str, model: PreTrainedModel, groups: list[Group]) -> None:
@@ -117,7 +143,12 @@ def _measured(
 
 
 def _save(
-    model: PreTrainedModel, chat: ChatFormat, start: str, figures: dict[str, Any], folder: Path
+    model: PreTrainedModel,
+    chat: ChatFormat,
+    start: str,
+    figures: dict[str, Any],
+    folder: Path,
+    server: AnyServerConfig,
 ) -> None:
     unfinished, old = (folder.with_name(f".{folder.name}-{state}") for state in ("new", "old"))
     for leftover in (unfinished, old):
@@ -127,6 +158,7 @@ def _save(
         chat.tokenizer.save_pretrained(unfinished)
     else:
         save_like_start(model, locate_model(start), unfinished)
+    keep_template(unfinished, server.chat_template, server.chat_template_kwargs)
     write_atomically(unfinished / METRICS_FILE, json.dumps(figures, indent=2) + "\n")
     sync_tree(unfinished)
     if folder.exists():

@@ -51,7 +51,7 @@ class CurioConfig(OwnStateConfig):
     def from_run_config(cls, config: RunConfig) -> Self:
         """Wrap a checked config."""
         self = cls()
-        self.run = config.model_dump(mode="json")
+        self.run = config.with_clock().model_dump(mode="json")
         self.env_runners(
             env_runner_cls=DialogueRunner,
             num_env_runners=config.rollout.runners,
@@ -176,7 +176,7 @@ class Curio(HomelessAlgorithm):
         self.last_iteration: Iteration | None = None
         try:
             # Runners build these as well, but their errors would not arrive here.
-            formats = RoleFormats(run.roles, run.servers, self.trainer.task)
+            formats = RoleFormats(run, self.trainer.task)
             check_endpoint_roles(run, formats, self.trainer.task)
             super().setup(config)
             self.env_runner_group = make_runner_group(

@@ -6,7 +6,6 @@ from template_tokenizers import CONTROL, tokenizer_of
 from curio_ray.errors import TemplateError
 from curio_ray.roles.chat import ChatFormat
 from curio_ray.roles.reading import ReadingFormat
-from curio_ray.roles.transcript import one_line
 from curio_ray.tasks.base import Message, ReadingPrompt
 
 OFF = {"enable_thinking": False}
@@ -47,9 +46,7 @@ def test_the_prompt_of_a_reader_equals_the_full_template(family):
     chat = chat_of(family)
     reading = ReadingFormat(chat, PROMPT)
     for text in TEXTS:
-        ids = [*reading.start_ids, *reading.utterance("user", text), *reading.question_ids]
-        said = f"{PROMPT.instruction}\nStudent: {one_line(text)}\n{PROMPT.question}"
-        chat.check_equal(ids[: len(ids) - len(reading.lead_ids)], [Message("user", said)])
+        reading.verify(text)
 
 
 @pytest.mark.parametrize("family", USABLE)

@@ -108,10 +108,10 @@ class Rollouts:
 
     def chat(self) -> ChatFormat:
         """The policy's format."""
-        return RoleFormats(self.config.roles, self.config.servers, self.task).policy
+        return RoleFormats(self.config, self.task).policy
 
     def _roles(self, clients: dict) -> Roles:
-        formats = RoleFormats(self.config.roles, self.config.servers, self.task)
+        formats = RoleFormats(self.config, self.task)
         return connect_roles(self.config.roles, formats, clients, self.task)
 
 

@@ -39,7 +39,7 @@ def asked_again(assessed, dialogue: Dialogue, turns: int, term: str) -> float:
 
     async def ask() -> float:
         clients = {name: assessed.servers.client(name) for name in assessed.servers.names}
-        formats = RoleFormats(assessed.config.roles, assessed.config.servers, assessed.task)
+        formats = RoleFormats(assessed.config, assessed.task)
         roles = connect_roles(assessed.config.roles, formats, clients, assessed.task)
         session = roles.reward_model.quality_sessions([term], dialogue.id)[term]
         session.add("user", assessed.task.opening(dialogue.user))

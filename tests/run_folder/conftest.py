@@ -13,7 +13,7 @@ POCKET = Path(__file__).parents[2] / "configs" / "pocket.yaml"
 
 @pytest.fixture
 def config() -> RunConfig:
-    return load_config(POCKET)
+    return load_config(POCKET).with_clock()
 
 
 @pytest.fixture

@@ -289,7 +289,7 @@ def run_config(endpoint: FaultyEndpoint, *changes: str, api: str = "chat") -> Ru
 
 def role_check(config: RunConfig) -> None:
     task = ExerciseTask(seed=0)
-    check_endpoint_roles(config, RoleFormats(config.roles, config.servers, task), task)
+    check_endpoint_roles(config, RoleFormats(config, task), task)
 
 
 def test_before_the_first_dialogue_every_role_is_asked_once():
