@@ -88,6 +88,19 @@ def test_label_log_probs_equal_those_of_transformers_beside_sampled_requests(
         assert answer.label_log_probs == pytest.approx(expected, abs=1e-4)
 
 
+def test_the_likeliest_tokens_come_with_their_log_probs(
+    running: Running, reference: PreTrainedModel
+) -> None:
+    [answer] = running.ask([GenerateRequest(PROMPT, likeliest=5)])
+    with torch.no_grad():
+        expected = torch.log_softmax(reference(torch.tensor([PROMPT])).logits[0, -1], dim=-1).topk(
+            5
+        )
+    assert [token for token, _ in answer.likeliest][:5] == expected.indices.tolist()
+    found = [log_prob for _, log_prob in answer.likeliest][:5]
+    assert found == pytest.approx(expected.values.tolist(), abs=1e-4)
+
+
 def test_the_same_seed_gives_the_same_tokens_in_any_company(running: Running) -> None:
     request = GenerateRequest(PROMPT, max_tokens=12, seed=5)
     [alone] = running.ask([request])
