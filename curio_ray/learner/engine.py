@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed
 
@@ -18,7 +17,7 @@ from curio_ray.learner.checkpoint import RankState, load_state, save_state
 from curio_ray.learner.deepspeed_setup import deepspeed_config, frozen_model, place_model
 from curio_ray.learner.lora import adapters_off
 from curio_ray.learner.losses import Counts, Objective
-from curio_ray.learner.metrics import log_prob_gaps
+from curio_ray.learner.metrics import Mean, MetricSums, log_prob_gaps
 from curio_ray.learner.model_loading import (
     adapter_dropout,
     build_policy,
@@ -31,11 +30,13 @@ from curio_ray.learner.packing import (
     pack_sequences,
     pack_tensors,
     split_minibatches,
+    unpack_scores,
 )
 from curio_ray.learner.policy_weights import PolicyWeights
 from curio_ray.learner.schedules import decay_factor, first_coefficient, next_coefficient
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence, check_finite
 from curio_ray.learner.steps import StepLog
+from curio_ray.learner.update_guard import TRIES, StateCopy, divergence_terms
 from curio_ray.learner.value import ValueLearner
 from curio_ray.private_api.deepspeed_private import OptimizerShards, element_count
 
@@ -95,6 +96,7 @@ class LearnerEngine:
         self.policy = PolicyOptimizer(self.deepspeed, optimizer, config)
         self.value = ValueLearner(width, config, seed, self.device)
         shards = OptimizerShards(self.deepspeed, optimizer, config.zero_stage, self.rank)
+        self._kept = StateCopy(shards, self.value)
         self._rank_state = RankState(shards, self.value, config, self.rank, self.ranks, seed)
         self.policy_weights = PolicyWeights(self.language_model, config.zero_stage)
         check_architecture(
@@ -117,7 +119,7 @@ class LearnerEngine:
                 log_probs, states = self.deepspeed(tensors)
             reference = self._reference_log_probs(tensors) if self.config.has_kl else log_probs
             values = self.value.values(states)
-            scores |= zip(pack, _unpack(members, log_probs, reference, values), strict=True)
+            scores |= zip(pack, unpack_scores(members, log_probs, reference, values), strict=True)
         return scores
 
     def update(self, sequences: Sequence[TrainingSequence]) -> dict[str, float]:
@@ -133,8 +135,7 @@ class LearnerEngine:
         check_finite(sequences)
         if self.learns_value:
             sequences = self.value.scaled(sequences)
-        log = self._learn(sequences)
-        metrics = log.metrics(self.device) | {
+        metrics = self._guarded_learn(sequences) | {
             "policy_tokens": float(self.config.epochs * Counts.of(sequences).tokens),
             "learning_rate": self.policy.learning_rate,
             "optimizer_steps": float(self.policy.steps),
@@ -175,15 +176,50 @@ class LearnerEngine:
         lengths = [len(sequence) for sequence in sequences]
         return pack_sequences(lengths, self.ranks, self.config.tokens_per_pack)[self.rank]
 
-    def _learn(self, sequences: Sequence[TrainingSequence]) -> StepLog:
-        """Every epoch's steps of one update."""
+    def _guarded_learn(self, sequences: Sequence[TrainingSequence]) -> dict[str, float]:
+        """The steps of one update, at half the rate again and again while they go too far.
+
+        Returns:
+            The figures of the last try.
+        """
+        limit = self.config.max_update_kl
+        if limit is None:
+            return self._learn(sequences, 1.0).metrics(self.device)
+        before, taken_back = self._counters(), 0
+        self._kept.keep(before)
+        for attempt in range(TRIES):
+            log = self._learn(sequences, 0.5**attempt)
+            divergence = self._update_kl(sequences)
+            moved = self.policy.steps > before["optimizer_steps"]
+            if divergence <= limit or not moved:
+                break
+            taken_back += 1
+            self._set_counters(self._kept.restore())
+        else:
+            divergence = self._update_kl(sequences)
+        figures = {"update_kl": divergence, "updates_taken_back": float(taken_back)}
+        return log.metrics(self.device) | figures
+
+    @torch.no_grad()
+    def _update_kl(self, sequences: Sequence[TrainingSequence]) -> float:
+        """KL divergence of the policy from the one that sampled, nats per token of the batch."""
+        sums = MetricSums()
+        for pack in self._packs(sequences):
+            tensors = pack_tensors([sequences[index] for index in pack], self.device)
+            log_probs, _ = self.deepspeed(tensors)
+            sums.add({"kl": Mean.of(divergence_terms(log_probs, tensors.behaviour_log_probs))})
+        return sums.over_ranks(self.device)["kl"]
+
+    def _learn(self, sequences: Sequence[TrainingSequence], share: float) -> StepLog:
+        """Every epoch's steps of one update, at a share of the learning rates."""
         log = StepLog()
         for epoch in range(self.config.epochs):
             seed = (self.seed, self.updates, epoch)
             for minibatch in split_minibatches(len(sequences), self.config.minibatches, seed):
                 first, members = log.steps == 0, [sequences[index] for index in minibatch]
+                compares = first and self._tells_agreement(members)
                 with adapter_dropout(self.deepspeed.module):
-                    self._minibatch_step(members, log, first and self._tells_agreement(members))
+                    self._minibatch_step(members, log, compares, share)
                 if first and self.updates == 0:
                     check_first_step(log.metrics(self.device))
         return log
@@ -199,7 +235,7 @@ class LearnerEngine:
         return fresh and not scored and not dropout
 
     def _minibatch_step(
-        self, sequences: Sequence[TrainingSequence], log: StepLog, compares: bool
+        self, sequences: Sequence[TrainingSequence], log: StepLog, compares: bool, share: float
     ) -> None:
         """One step of policy and value, or of the value alone."""
         counts = Counts.of(sequences)
@@ -222,7 +258,7 @@ class LearnerEngine:
             if is_last and not self._on_all_ranks(finite):
                 loss = loss * torch.nan
             self._backward(loss, moves_policy, is_last)
-        factor = decay_factor(self.updates, self.iterations, self.config.decay)
+        factor = share * decay_factor(self.updates, self.iterations, self.config.decay)
         norm = self.policy.step(factor) if moves_policy else 0.0
         if norm is None:
             self.value.discard_gradients()
@@ -293,26 +329,3 @@ class LearnerEngine:
         self.policy.skipped_in_a_row = counters["skipped_in_a_row"]
         self.kl_coefficient = counters["kl_coefficient"]
         self.value.set_counters(counters["value"])
-
-
-def _unpack(
-    sequences: Sequence[TrainingSequence],
-    log_probs: torch.Tensor,
-    reference: torch.Tensor,
-    values: torch.Tensor,
-) -> Iterator[SequenceScore]:
-    """Cut a pack's results [A], [A] and [T] into the scores of its sequences, if it has any."""
-    if not sequences:
-        return
-    action_ends = np.cumsum([sequence.policy_tokens for sequence in sequences])[:-1]
-    turn_ends = np.cumsum([len(sequence.value_positions) for sequence in sequences])[:-1]
-    for sequence, own, old, value in zip(
-        sequences,
-        np.split(log_probs.cpu().numpy(), action_ends),
-        np.split(reference.cpu().numpy(), action_ends),
-        np.split(values.cpu().numpy(), turn_ends),
-        strict=True,
-    ):
-        spread = np.zeros((2, len(sequence)), dtype=np.float32)
-        spread[:, sequence.action_mask] = own, old
-        yield SequenceScore(log_probs=spread[0], reference_log_probs=spread[1], values=value)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from curio_ray.learner.sequences import TrainingSequence
+from curio_ray.learner.sequences import SequenceScore, TrainingSequence
 
 Pack = list[int]
 
@@ -177,3 +177,26 @@ def pack_tensors(sequences: Sequence[TrainingSequence], device: torch.device) ->
         value_targets=joined([s.value_targets for s in sequences], np.float32),
         fresh=joined(fresh, np.bool_),
     )
+
+
+def unpack_scores(
+    sequences: Sequence[TrainingSequence],
+    log_probs: torch.Tensor,
+    reference: torch.Tensor,
+    values: torch.Tensor,
+) -> Iterator[SequenceScore]:
+    """Cut a pack's results [A], [A] and [T] into the scores of its sequences, if it has any."""
+    if not sequences:
+        return
+    action_ends = np.cumsum([sequence.policy_tokens for sequence in sequences])[:-1]
+    turn_ends = np.cumsum([len(sequence.value_positions) for sequence in sequences])[:-1]
+    for sequence, own, old, value in zip(
+        sequences,
+        np.split(log_probs.cpu().numpy(), action_ends),
+        np.split(reference.cpu().numpy(), action_ends),
+        np.split(values.cpu().numpy(), turn_ends),
+        strict=True,
+    ):
+        spread = np.zeros((2, len(sequence)), dtype=np.float32)
+        spread[:, sequence.action_mask] = own, old
+        yield SequenceScore(log_probs=spread[0], reference_log_probs=spread[1], values=value)

@@ -227,6 +227,8 @@ def _advice(plan: Plan, part: MemoryPart, excess: int) -> str:
         return "write a smaller model, or a smaller dtype"
     if field == "learner.zero_stage":
         return "write a higher stage with more ranks, or train a smaller model"
+    if field == "learner.max_update_kl":
+        return "write null to keep no copy of weights and moments"
     if field == "learner.kl_coefficient":
         return "write 0 to keep no copy of the start policy"
     return "write a smaller number"

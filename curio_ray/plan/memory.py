@@ -116,6 +116,11 @@ def learner_parts(
                 "learner", "start policy", weights * copies(3), place, "learner.kl_coefficient"
             )
         )
+    if learner.max_update_kl is not None:
+        kept = 12 * trained * copies(1)
+        parts.append(
+            MemoryPart("learner", "state to go back to", kept, "memory", "learner.max_update_kl")
+        )
     return parts
 
 

@@ -143,7 +143,8 @@ def _learning(plan: Plan, size: ModelSize, gpu: Device) -> tuple[float, float]:
     units = learner.ranks * (min(learner.gpus_per_rank, 1.0) if on_gpu else learner.threads)
     # frozen weights have no gradient; checkpointed layers are computed twice
     update = (6 if learner.lora is None else 4) + (2 if learner.gradient_checkpointing else 0)
-    operations = 2 + (2 if learner.has_kl else 0) + update * learner.epochs
+    passes = 1 + learner.has_kl + (learner.max_update_kl is not None)
+    operations = 2 * passes + update * learner.epochs
     speed = LEARNING_SHARE * (gpu if on_gpu else CPU_THREAD).speed * units
     tokens_per_s = speed / (operations * size.parameters)
     tokens = plan.config.training.dialogues_per_iteration * plan.contexts["policy"].tokens

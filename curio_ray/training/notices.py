@@ -23,3 +23,8 @@ class Notices:
         if self._without_signal and not without:
             yield f"iteration {iteration}: rewards tell dialogues apart again"
         self._without_signal = without
+        if times := int(metrics.get("updates_taken_back", 0)):
+            yield (
+                f"iteration {iteration}: its update went beyond learner.max_update_kl and was "
+                f"taken back {times} time{'s' if times > 1 else ''}, each followed by half the rate"
+            )

@@ -151,7 +151,9 @@ def make_engine(process_group: None, model_folder: str) -> Callable[..., Any]:
         learns_value: bool = True,
         **fields: Any,
     ) -> LearnerEngine:
-        given = {"tokens_per_pack": 64, "gpus_per_rank": int(ON_GPU)} | fields
+        # made-up dialogues were sampled by no policy, so that every update would go too far
+        made_up = {"max_update_kl": None}
+        given = {"tokens_per_pack": 64, "gpus_per_rank": int(ON_GPU)} | made_up | fields
         config = LearnerConfig(**given)
         return LearnerEngine(model, config, temperature, 0, unknown, iterations, learns_value)
 
@@ -183,7 +185,7 @@ def make_run_config(model_folder: str) -> Callable[..., RunConfig]:
                     "user_model": {"server": "frozen"},
                     "reward_model": {"server": "frozen"},
                 },
-                "learner": {"threads": 1, "tokens_per_pack": 64} | learner,
+                "learner": {"threads": 1, "tokens_per_pack": 64, "max_update_kl": None} | learner,
                 "training": {"iterations": 1, "dialogues_per_iteration": 8},
             }
         )

@@ -357,3 +357,14 @@ def test_a_rank_that_failed_while_it_was_loading_is_seen_without_waiting(
 def test_a_group_that_does_not_run_says_what_to_call(make_run_config: MakeConfig) -> None:
     with pytest.raises(LearnerError, match="call start"):
         LearnerGroup(make_run_config()).score([])
+
+
+def test_two_ranks_take_an_update_back_together(
+    run_group: Callable[..., LearnerGroup], make_sequences: MakeSequences
+) -> None:
+    sequences = make_sequences(8)
+    group = run_group(ranks=2, zero_stage=2, max_update_kl=1e-12)
+    before = group.score(sequences)
+    assert group.update(sequences)["updates_taken_back"] == 5
+    for left, right in zip(before, group.score(sequences), strict=True):
+        np.testing.assert_array_equal(left.log_probs, right.log_probs)

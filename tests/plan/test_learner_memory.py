@@ -44,6 +44,12 @@ def test_adapters_need_no_copy_of_the_start_policy():
     assert "start policy" not in held(lora={})
 
 
+def test_the_state_to_go_back_to_is_kept_only_where_updates_may_be_taken_back():
+    assert held()["state to go back to"] == 12 * SEVEN_BILLION.parameters
+    assert held(lora={})["state to go back to"] < SEVEN_BILLION.parameters / 10
+    assert "state to go back to" not in held(max_update_kl=None)
+
+
 def test_checkpointing_keeps_the_input_of_every_layer_and_one_whole_layer():
     width, layer = 2, 12 * 3584 + 4 * 18944
     kept = held(gradient_checkpointing=True, tokens_per_pack=1)["activations"]

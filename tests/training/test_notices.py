@@ -13,3 +13,10 @@ def test_a_batch_without_signal_is_said_once_while_it_lasts_and_when_it_ends() -
     assert [len(lines) for lines in said] == [0, 1, 0, 1]
     assert "iteration 2: no signal" in said[1][0]
     assert "credit.min_deviation" in said[1][0]
+
+
+def test_updates_that_were_taken_back_are_said() -> None:
+    (line,) = Notices().of(7, {"no_signal_share": 0.0, "updates_taken_back": 2.0})
+    assert "iteration 7" in line
+    assert "learner.max_update_kl" in line
+    assert "taken back 2 times" in line
