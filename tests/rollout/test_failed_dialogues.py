@@ -10,6 +10,7 @@ import pytest
 from curio_ray.dialogue import SILENCE, Dialogue
 from curio_ray.errors import ContextError, ReplicaLostError, ServerError
 from curio_ray.evaluation.measures import turn_shares
+from curio_ray.roles.environment import EnvironmentModel
 from curio_ray.roles.roles import Roles
 from curio_ray.rollout.failures import Failure, describe, failure_kind, failure_metrics
 from curio_ray.rollout.runner import RolloutBatch
@@ -56,12 +57,18 @@ def faulty(role: str, error: Exception | None = None, faults: int = 10**6) -> Ca
     return change
 
 
+def with_role(roles: Roles, **changes: object) -> EnvironmentModel:
+    """The environment with another section `roles.environment`."""
+    model = roles.environment
+    return replace(model, role=model.role.model_copy(update=changes))
+
+
 def unrandom(change: Callable[[Roles], Roles]) -> Callable[[Roles], Roles]:
     """The same with a simulated user at temperature 0."""
 
     def both(roles: Roles) -> Roles:
         roles = change(roles)
-        return replace(roles, environment=replace(roles.environment, temperature=0.0))
+        return replace(roles, environment=with_role(roles, temperature=0.0))
 
     return both
 
@@ -117,7 +124,7 @@ def test_turns_cut_off_at_max_tokens_are_kept_and_counted(rollouts):
         return replace(
             roles,
             policy=replace(roles.policy, max_tokens=1),
-            environment=replace(roles.environment, max_tokens=1),
+            environment=with_role(roles, max_tokens=1),
         )
 
     batch = rollouts.hold_with(short, rollouts.assignments(4), rollouts.options())
