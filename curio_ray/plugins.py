@@ -113,7 +113,7 @@ def _load(reference: str, field: str, write: str) -> Any:
         if not hasattr(found, part):
             raise ConfigError(
                 f"{field}: '{reference}' cannot be loaded: {_where(module)} has no '{part}'"
-                f"{_close(part, vars(found))}; write {write}"
+                f"{_close(part, vars(found))}; {_hidden(module)}write {write}"
             )
         found = getattr(found, part)
     return found
@@ -181,6 +181,15 @@ def _where(module: str) -> str:
         found = None
     file = found.origin if found is not None else None
     return f"{module} ({file})" if file else module
+
+
+def _hidden(module: str) -> str:
+    """What to do where a module of Python or of a package has the name of one in this folder."""
+    here = Path(*module.split(".")).with_suffix(".py").absolute()
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    if not here.is_file() or loaded is None or Path(loaded).resolve() == here.resolve():
+        return ""
+    return f"{here} has the same name and is not found; rename it, or "
 
 
 def _close(name: str, names: Collection[str]) -> str:

@@ -16,6 +16,7 @@ from curio_ray.config import parse_config
 from curio_ray.config.commented import commented_yaml
 from curio_ray.config.extends import read_config_values
 from curio_ray.config.packaged import find_config
+from curio_ray.config.text_files import read_text
 from curio_ray.errors import ConfigError
 
 NEXT = """\
@@ -52,7 +53,7 @@ def init(
 
 def _header(source: Path) -> str:
     """The comment at the top of a config."""
-    lines = source.read_text(encoding="utf-8").splitlines()
+    lines = read_text(source, "a YAML file").splitlines()
     return "\n".join(itertools.takewhile(lambda line: line.startswith("#"), lines))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -48,15 +47,18 @@ def read_size(field: str, folder: Path) -> ModelSize:
     Raises:
         ConfigError: config.json is damaged or lacks the sizes of a language model.
     """
+    values: Any = {}
     try:
-        values = json.loads((folder / "config.json").read_text())
+        values = json.loads(_not_a_pointer((folder / "config.json").read_bytes()))
         return size_of(values, _stored_parameters(folder))
     except KeyError as error:
         raise ConfigError(
             f"{field}: {folder}/config.json, of {architecture_of(values)}, has no {error}; write "
             "the folder of a causal language model"
         ) from error
-    except (OSError, json.JSONDecodeError) as error:
+    except _DamagedError as error:
+        raise ConfigError(f"{field}: {folder}: {error}") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{field}: {folder}/config.json cannot be used ({error!r}); write the folder of a "
             "language model saved with save_pretrained"
@@ -112,10 +114,28 @@ def _stored_parameters(folder: Path) -> int:
     return sum(_safetensors_parameters(path) for path in folder.glob("*.safetensors"))
 
 
+class _DamagedError(ValueError):
+    """A file of a model that is not whole; its message says what to do."""
+
+
+def _not_a_pointer(start: bytes) -> bytes:
+    if start.startswith(b"version https://git-lfs."):
+        raise _DamagedError("holds pointers of Git LFS, not the files; call 'git lfs pull' there")
+    return start
+
+
 def _safetensors_parameters(path: Path) -> int:
+    size = path.stat().st_size
     with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
+        start = _not_a_pointer(file.read(32))
+        length = int.from_bytes(start[:8], "little")
+        if size < 8 or length > size - 8:
+            raise _DamagedError(f"{path.name} is cut off or damaged; fetch the model again")
+        file.seek(8)
         header = json.loads(file.read(length))
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    if max(ends, default=0) > size - 8 - length:
+        raise _DamagedError(f"{path.name} is cut off; fetch the model again")
     return sum(
         math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
     )
