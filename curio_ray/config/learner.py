@@ -106,7 +106,7 @@ class LearnerConfig(Section):
     kl_coefficient: KLCoefficient = 0.01
     """Weight of the KL divergence from the start policy; 0 keeps no copy of it, nor does lora. A
     number, or a section that changes it over the run."""
-    max_update_kl: Annotated[float | None, Field(gt=0)] = 0.05
+    max_update_kl: Annotated[float | None, Field(gt=0)] = 0.1
     """Most that one update may move the policy away from the one that sampled its dialogues: their
     KL divergence on these, in nats per token. An update that goes further is taken back and tried
     at half the rate. null: nothing is measured, and no copy of the state kept."""
