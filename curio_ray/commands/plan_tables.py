@@ -90,7 +90,7 @@ def _memory(plan: Plan, machine: Machine) -> Table:
     available = f"{_size(machine.available_bytes)} available here"
     table.add_row("together", "", "memory", _size(plan.memory_bytes), available)
     if on_gpus := total(plan.memory, "GPU"):
-        table.add_row("", "", "GPU", _size(on_gpus), f"{plan.gpus:g} GPUs")
+        table.add_row("", "", "GPU", _size(on_gpus), f"{plan.gpus:g} GPU" + "s" * (plan.gpus != 1))
     return table
 
 

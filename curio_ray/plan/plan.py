@@ -9,6 +9,7 @@ from pathlib import Path
 
 from curio_ray.config import RunConfig
 from curio_ray.dialogue import User
+from curio_ray.errors import ConfigError
 from curio_ray.placement.layout import bundles
 from curio_ray.plan.context import estimate_tokens, longest_context, token_counter
 from curio_ray.plan.memory import MemoryPart, memory_parts, total
@@ -82,6 +83,17 @@ class Plan:
         return min(self.config.evaluation.users, len(self.task.users("held_out")))
 
 
+def _find_server_model(config: RunConfig, server: str, model: str) -> Model:
+    field, folder = f"servers.{server}.model", Path(model).expanduser().absolute()
+    made = config.supervised.output.expanduser().absolute()
+    if folder.parent == made and folder.name in ROLES and not folder.exists():
+        raise ConfigError(
+            f"{field}: there is no folder {model}; `curio sft` makes it from this config "
+            "(supervised.output): call it first, or write an existing model folder"
+        )
+    return find_model(field, model)
+
+
 def make_plan(config: RunConfig) -> Plan:
     """Work out the plan.
 
@@ -92,7 +104,7 @@ def make_plan(config: RunConfig) -> Plan:
     walk_task(task, config.task.name)
     intrinsic = make_reward(config.rewards.intrinsic)
     models = {
-        name: find_model(f"servers.{name}.model", server.model)
+        name: _find_server_model(config, name, server.model)
         for name, server in config.own_servers.items()
     }
     tokenizers = {

@@ -2,8 +2,9 @@
 
 A decoding step reads the weights and the keys and values of all its sequences once, or computes
 two operations per parameter and sequence, whichever takes longer. Reading a prompt takes two
-operations per parameter and token, a step of learning six, and the forward passes of the policy
-and of the start policy two each. Data sheets are never reached: the shares below are assumed.
+operations per parameter and token, a step of learning six, and each forward pass two: of the
+policy, of the start policy, and of the updated policy where `max_update_kl` asks for it. Data
+sheets are never reached: the shares below are assumed.
 """
 
 from __future__ import annotations

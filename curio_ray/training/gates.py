@@ -143,6 +143,6 @@ def stopped_by(stops: list[Alarm]) -> StoppedByGateError:
     return StoppedByGateError(
         f"stopped after iteration {iteration}: "
         + "; ".join(each.in_words for each in stops)
-        + "\n  docs/operate/alarms.md tells what each of them means. A checkpoint was saved; to go "
-        f"on all the same, add {fields} to the command that resumes the run"
+        + "\n  the iteration is saved; docs/operate/alarms.md says what is wrong"
+        f"\n  to go on all the same, resume the run with {fields}"
     )

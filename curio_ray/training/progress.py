@@ -112,7 +112,9 @@ class ProgressDisplay:
                 if count > 1
                 else f"at iteration {first}"
             )
-            self.say(f"ALARM: {alarm['metric']} {when}")
+            furthest = alarm["furthest"]
+            value = "not finite" if furthest is None else f"{furthest:.3g}"
+            self.say(f"ALARM: {alarm['metric']} {when}: {value} (threshold {alarm['threshold']:g})")
         peak = summary["peak_memory_bytes"]
         memory = "" if peak is None else f", at most {peak / 2**30:.1f} GiB of memory"
         resumed, first = summary["resumed_after"], summary["seconds_to_first_dialogue"]

@@ -61,6 +61,16 @@ def closing_line(**changes: object) -> str:
     return text.getvalue().splitlines()[-1]
 
 
+def test_closing_lines_tell_an_alarms_iterations_and_its_farthest_value():
+    alarm = {"metric": "update_kl", "first": 3, "last": 9, "iterations": 4, "threshold": 0.2}
+    text = io.StringIO()
+    with ProgressDisplay(Console(file=text, width=300)) as progress:
+        progress.finish({**SUMMARY, "alarms": [{**alarm, "furthest": 0.3456}]})
+        progress.finish({**SUMMARY, "alarms": [{**alarm, "iterations": 1, "furthest": None}]})
+    assert "ALARM: update_kl in 4 iterations, 3 to 9: 0.346 (threshold 0.2)\n" in text.getvalue()
+    assert "ALARM: update_kl at iteration 3: not finite (threshold 0.2)\n" in text.getvalue()
+
+
 def test_no_memory_is_claimed_on_a_ray_that_was_joined():
     assert closing_line(peak_memory_bytes=None).endswith("first dialogue after 21 s")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from curio_ray.config import load_config
+from curio_ray.errors import ConfigError
 from curio_ray.model_paths import locate_model
 from curio_ray.plan import Machine, Plan, check_plan, make_plan
 from curio_ray.plan.devices import GPUS
@@ -115,6 +116,16 @@ def test_the_config_of_smollm2_fits_a_machine_of_twelve_gib():
 def test_the_config_of_smollm2_says_what_is_missing_before_its_model_is_made():
     with pytest.raises(Exception, match=r"models/smollm2-135m: there is no such folder"):
         plan_of("smollm2")
+
+
+def test_models_that_a_supervised_start_makes_are_asked_for_by_its_command(tmp_path):
+    models = tmp_path / "models"
+    config = load_config(
+        CONFIGS / "pocket.yaml",
+        [f"supervised.output={models}", f"servers.policy.model={models}/policy"],
+    )
+    with pytest.raises(ConfigError, match=r"^servers\.policy\.model: .*policy; `curio sft` makes"):
+        make_plan(config)
 
 
 def test_a_larger_model_than_the_gpu_is_named_by_its_field():
