@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # What a template can raise: Jinja's own errors, and Python's where its expressions meet a value
-# that they are not made for.
+# that they are not made for, or a statement stands where it cannot.
 RENDER_ERRORS = (
     jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError,
-    RecursionError,
+    RecursionError, SyntaxError,
 )  # fmt: skip
 # What opens a chat for models whose templates let nobody but the user speak first.
 NOTHING_SAID = "..."
@@ -73,8 +73,8 @@ class ChatTemplate:
         clock: the moment that the template takes for now.
 
     Raises:
-        TemplateError: there is no template, it fails, its parts cannot be told apart, or its model
-            would think before it speaks.
+        TemplateError: there is no template, it fails, it does not read one of the values, its parts
+            cannot be told apart, or its model would think before it speaks.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class ChatTemplate:
         self._values = dict(values)
         self._clock = clock
         self._skeleton = lru_cache(maxsize=_SKELETONS)(self._find_skeleton)
+        self._refuse_unread_values()
         self._refuse_thinking()
         self.turn = self._turn_parts()
         if not self.turn.empty_thought and self._drops_thoughts():
@@ -230,13 +231,24 @@ class ChatTemplate:
             f"{shown(theirs[position : position + 1])} in the full template"
         )
 
+    def _refuse_unread_values(self) -> None:
+        template = self._tokenizer.get_chat_template()
+        for name in self._values:
+            if not _names(template, name):
+                switches = [each for each in _SWITCHES if _names(template, each)]
+                write = f"write {' or '.join(switches)}, or leave" if switches else "leave"
+                raise TemplateError(
+                    f"chat_template_kwargs.{name}: the chat template of {self._model} does not "
+                    f"read '{name}'; {write} it out"
+                )
+
     def _refuse_thinking(self) -> None:
         chat = [Message("user", _mark(0))]
         opening, template = self._render(chat), self._tokenizer.get_chat_template()
         if opening.rstrip().endswith("<think>"):
             raise self._thinks("opens the assistant's message with <think>", None)
         for switch in _SWITCHES:
-            if re.search(rf"\b{switch}\b", template):
+            if _names(template, switch):
                 on, off = (self._render(chat, **{switch: each}) for each in (True, False))
                 if opening == on != off:
                     raise self._thinks(f"has {switch} on", switch)
@@ -259,6 +271,10 @@ class ChatTemplate:
             f"the user would hear the thoughts and readers would take them for answers; write "
             f"{advice}"
         )
+
+
+def _names(template: str, name: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", template) is not None
 
 
 def _as_it_is(messages: Sequence[Message]) -> list[Message]:

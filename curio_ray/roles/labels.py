@@ -79,9 +79,10 @@ def _label_tokens(chat: ChatFormat, start: str, labels: tuple[str, ...]) -> Labe
                 f"'{start}'; give the task other words"
             )
         if not chat.tokenizer.decode(token).strip():
+            where = f" behind '{start}'" if start else ""
             raise TemplateError(
-                f"{chat.model}: the label '{label}' begins with a token of white space alone; give "
-                "the task labels that begin with a letter or digit"
+                f"{chat.model}: the label '{label}' begins with a token of white space alone"
+                f"{where}; give the task other words, such as yes and no"
             )
         first += token
     if len(set(first)) < len(first):

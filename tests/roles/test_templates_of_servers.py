@@ -69,6 +69,15 @@ def test_an_endpoint_that_is_asked_in_token_ids_takes_them_too(tmp_path):
     assert form(endpoint).open(CHAT) == form(served(endpoint.chat_template, tone="good")).open(CHAT)
 
 
+def test_a_value_that_the_template_does_not_read_is_refused_by_name(tmp_path):
+    switched = "{% if enable_thinking %}{{ 'good' }}{% endif %}" + BODY
+    with pytest.raises(
+        TemplateError,
+        match=r"servers\.frozen: chat_template_kwargs\.enable_thinkin: .* write enable_thinking,",
+    ):
+        form(served(own(tmp_path, switched), enable_thinkin=False))
+
+
 @pytest.mark.parametrize(
     "field", [{"chat_template": "own.jinja"}, {"chat_template_kwargs": {"enable_thinking": False}}]
 )
@@ -90,8 +99,14 @@ def test_a_file_that_is_not_there_is_named_by_its_field(tmp_path):
 
 @pytest.mark.parametrize(
     "body",
-    [BODY.replace("}}<|end|>", "}<|end|>"), BODY.replace("m.role", "m.role + 1"), "{{ 1 / 0 }}"],
-    ids=["syntax", "type", "division"],
+    [
+        BODY.replace("}}<|end|>", "}<|end|>"),
+        BODY.replace("m.role", "m.role + 1"),
+        "{{ 1 / 0 }}",
+        "{% break %}" + BODY,
+        "{% include 'other.jinja' %}" + BODY,
+    ],
+    ids=["syntax", "type", "division", "break", "include"],
 )
 def test_a_template_that_fails_is_named_by_its_server(tmp_path, body):
     with pytest.raises(TemplateError, match=r"servers\.frozen: pocket:policy: its chat template f"):
@@ -130,6 +145,7 @@ def test_an_algorithm_has_one_clock_for_all_its_processes():
 @pytest.mark.parametrize("body", [TONED, "\n" + TONED, "  {% if true %}" + TONED + "{% endif %}"])
 def test_defaults_in_a_template_are_what_a_server_would_give_it(tmp_path, body):
     values = {"tone": "good 'sleep' \n", "depth": [1, None, True]}
+    body += "{% if depth %}{% endif %}"
     given = form(served(own(tmp_path, body), **values)).open(CHAT)
     defaults = served(own(tmp_path, with_defaults(body, values)))
     assert form(defaults).open(CHAT) == given
