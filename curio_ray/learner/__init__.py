@@ -1,4 +1,4 @@
 """The learner: packing, losses, value head, DeepSpeed engine and the Ray actors around it.
 
-Below `actor.py` and `group.py` nothing here needs Ray or vLLM.
+Below `group.py` nothing here needs Ray or vLLM.
 """

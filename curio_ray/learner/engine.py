@@ -143,7 +143,11 @@ class LearnerEngine:
         }
         self.updates += 1
         self.kl_coefficient = next_coefficient(
-            self.config.kl_coefficient, self.kl_coefficient, metrics["kl"], self.updates
+            self.config.kl_coefficient,
+            self.kl_coefficient,
+            metrics["kl"],
+            self.updates,
+            self.policy.steps,
         )
         return metrics
 

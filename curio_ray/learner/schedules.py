@@ -26,7 +26,9 @@ def first_coefficient(config: KLCoefficient) -> float:
     return config if isinstance(config, int | float) else config.start
 
 
-def next_coefficient(config: KLCoefficient, coefficient: float, kl: float, updates: int) -> float:
+def next_coefficient(
+    config: KLCoefficient, coefficient: float, kl: float, updates: int, policy_steps: int
+) -> float:
     """The weight of the KL divergence after `updates` iterations.
 
     Args:
@@ -34,11 +36,15 @@ def next_coefficient(config: KLCoefficient, coefficient: float, kl: float, updat
         coefficient: of the last iteration.
         kl: the divergence in that iteration, nats per token.
         updates: iterations so far.
+        policy_steps: the policy's optimizer steps so far. Before the first, while the value learns
+            alone, the divergence is 0 and tells a target nothing.
     """
     if isinstance(config, KLScheduleConfig):
         past = min(1.0, updates / config.iterations)
         return config.start + (config.end - config.start) * past
     if isinstance(config, KLTargetConfig):
+        if not policy_steps:
+            return coefficient
         error = min(1.0, max(-1.0, kl / config.target - 1))
         return coefficient * (1 + config.change * error)
     return config

@@ -47,7 +47,7 @@ def test_beyond_the_last_iteration_the_floor_stays(shape: Any) -> None:
 def coefficients(config: KLCoefficient, divergences: list[float]) -> list[float]:
     found = [first_coefficient(config)]
     for updates, kl in enumerate(divergences, start=1):
-        found.append(next_coefficient(config, found[-1], kl, updates))
+        found.append(next_coefficient(config, found[-1], kl, updates, policy_steps=updates))
     return found
 
 
@@ -65,6 +65,11 @@ def test_a_schedule_goes_evenly_to_its_end_and_stays() -> None:
 )
 def test_a_target_is_approached_by_a_bounded_share(kl: float, factor: float) -> None:
     assert coefficients(TARGET, [kl])[1] == pytest.approx(0.02 * factor)
+
+
+def test_a_target_waits_while_the_value_learns_alone() -> None:
+    assert next_coefficient(TARGET, 0.02, kl=0.0, updates=5, policy_steps=0) == 0.02
+    assert next_coefficient(TARGET, 0.02, kl=0.0, updates=6, policy_steps=1) < 0.02
 
 
 def test_the_learner_pulls_harder_while_the_policy_is_too_far(
