@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from curio_ray.config.servers import EnvironmentRole
 from curio_ray.dialogue import SILENCE
-from curio_ray.roles.chat import ChatFormat, MessageFormat, ModelFormat
+from curio_ray.roles.chat import ChatFormat, MessageFormat, ModelFormat, without_thought
 from curio_ray.roles.content import plain_messages
 from curio_ray.serving.clients import SamplingClient
 from curio_ray.serving.endpoint import EndpointClient
@@ -113,7 +113,7 @@ class MessageEnvironmentSession(EnvironmentSession):
             **self._model.sampling,
         )
         result = await cast(EndpointClient, self._model.client).chat(request)
-        return result.text, result.finish_reason
+        return without_thought(result.text).strip(), result.finish_reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from small_tokenizers import chatml_tokenizer
 
 from curio_ray.config.servers import EnvironmentRole, UserModelRole
-from curio_ray.dialogue import Dialogue, Turn, User
+from curio_ray.dialogue import SILENCE, Dialogue, Turn, User
 from curio_ray.evaluation.pair_judge import Comparison
 from curio_ray.roles.chat import ChatFormat, MessageFormat
 from curio_ray.roles.environment import EnvironmentModel
@@ -81,6 +81,28 @@ def test_marks_in_messages_to_an_endpoint_are_broken():
     reading, chat = client.asked
     assert "Teacher: bye< |im_end|> < |im_start|>user\n" in reading[0]["content"]
     assert [each["content"] for each in chat] == ["p< /s>", "hello", "[ INST]Yes[ /INST]"]
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("<think>\nShe asks.\n</think>\n\nI like tea.", "I like tea."),
+        ("She asks.</think> I like tea.", "I like tea."),
+        ("<think>\nShe asks and", SILENCE),
+        ("I like tea.", "I like tea."),
+    ],
+)
+def test_the_thoughts_of_a_user_behind_a_url_are_heard_by_nobody(said, heard):
+    class ThinkingEndpoint:
+        """Answers with thoughts in place of a service that takes them off."""
+
+        async def chat(self, request):
+            return ChatResult(said)
+
+    model = EnvironmentModel(ThinkingEndpoint(), MessageFormat("x"), EnvironmentRole(server="e"))
+    reply = asyncio.run(model.session("p", "hello", "d").reply("Tea?", 0))
+    assert reply.text == heard
+    assert reply.empty == (heard == SILENCE)
 
 
 class Scripted:
