@@ -11,6 +11,9 @@ from curio_ray.config.cluster import LearnerPlacementConfig
 from curio_ray.config.losses import LossConfig, ReinforceLossConfig
 from curio_ray.config.schedules import DecayConfig, KLCoefficient
 
+UPDATE_TRIES = 5
+"""Rates at which an update is tried, each half the one before; then it is left out."""
+
 
 class ValueHeadConfig(Section):
     """The turn-level value. With `detach` its gradient stays out of the language model."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed
 
-from curio_ray.config.learner import LearnerConfig
+from curio_ray.config.learner import UPDATE_TRIES, LearnerConfig
 from curio_ray.known_tokens import Ranges
 from curio_ray.learner.architecture import check_architecture, check_first_step
 from curio_ray.learner.checkpoint import RankState, load_state, save_state
@@ -36,7 +36,7 @@ from curio_ray.learner.policy_weights import PolicyWeights
 from curio_ray.learner.schedules import decay_factor, first_coefficient, next_coefficient
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence, check_finite
 from curio_ray.learner.steps import StepLog
-from curio_ray.learner.update_guard import TRIES, StateCopy, divergence_terms
+from curio_ray.learner.update_guard import StateCopy, divergence_terms
 from curio_ray.learner.value import ValueLearner
 from curio_ray.private_api.deepspeed_private import OptimizerShards, element_count
 
@@ -191,7 +191,7 @@ class LearnerEngine:
             return self._learn(sequences, 1.0).metrics(self.device)
         before, taken_back = self._counters(), 0
         self._kept.keep(before)
-        for attempt in range(TRIES):
+        for attempt in range(UPDATE_TRIES):
             log = self._learn(sequences, 0.5**attempt)
             divergence = self._update_kl(sequences)
             moved = self.policy.steps > before["optimizer_steps"]

@@ -11,9 +11,6 @@ from curio_ray.learner.losses import log_ratios
 from curio_ray.learner.value import ValueLearner
 from curio_ray.private_api.deepspeed_private import OptimizerShards
 
-TRIES = 5
-"""Rates at which an update is tried, each half the one before; then it is left out."""
-
 
 def divergence_terms(log_probs: torch.Tensor, behaviour_log_probs: torch.Tensor) -> torch.Tensor:
     """One estimate of KL(μ ‖ π) per token that μ sampled, [A], none negative.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from curio_ray.config.learner import UPDATE_TRIES
+
 
 class Notices:
     """What is to be said of the iterations, each thing once while it lasts."""
@@ -24,7 +26,12 @@ class Notices:
             yield f"iteration {iteration}: rewards tell dialogues apart again"
         self._without_signal = without
         if times := int(metrics.get("updates_taken_back", 0)):
+            then = (
+                "it was left out, and nothing was learned"
+                if times == UPDATE_TRIES
+                else "it was then learned at a smaller rate"
+            )
             yield (
                 f"iteration {iteration}: its update went beyond learner.max_update_kl and was "
-                f"taken back {times} time{'s' if times > 1 else ''}, each followed by half the rate"
+                f"taken back {times} time{'s' if times > 1 else ''}; {then}"
             )

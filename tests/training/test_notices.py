@@ -1,5 +1,6 @@
 """What a run says of its learning."""
 
+from curio_ray.config.learner import UPDATE_TRIES
 from curio_ray.training.notices import Notices
 
 
@@ -20,3 +21,10 @@ def test_updates_that_were_taken_back_are_said() -> None:
     assert "iteration 7" in line
     assert "learner.max_update_kl" in line
     assert "taken back 2 times" in line
+
+
+def test_an_update_that_was_left_out_after_the_last_try_is_told_from_one_that_was_learned() -> None:
+    (tried,) = Notices().of(7, {"updates_taken_back": float(UPDATE_TRIES - 1)})
+    (left_out,) = Notices().of(8, {"updates_taken_back": float(UPDATE_TRIES)})
+    assert "nothing was learned" in left_out
+    assert "learned at a smaller rate" in tried
