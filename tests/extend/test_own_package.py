@@ -20,9 +20,20 @@ pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "docs" / "extend" / "examples"
 METADATA = "Metadata-Version: 2.1\nName: drinks\nVersion: 1.0\n"
+# the packaged models know 128 words, and no capital letters
+POCKET_GUESTS = '''
+from dataclasses import replace
+
+from drinks.tea_or_coffee import TeaOrCoffee
+
+
+class PocketGuests(TeaOrCoffee):
+    def user_model_prompt(self):
+        return replace(super().user_model_prompt(), labels=("no", "yes"))
+'''
 ENTRY_POINTS = "[curio_ray.rewards]\nsurprise = drinks.surprise_reward:surprise\n"
 VALUES = (
-    "task.name=drinks.tea_or_coffee:TeaOrCoffee",
+    "task.name=drinks.pocket_guests:PocketGuests",
     "task.options={guests: 16, turns: 3}",
     "rewards.intrinsic={name: surprise, weight: 0.5, clip: 0.9}",
     'learner.loss={name: custom, function: "drinks.masked_loss:masked", options: {high: 1.0}}',
@@ -41,6 +52,7 @@ def install(folder: Path) -> None:
     (package / "__init__.py").write_text("")
     for example in EXAMPLES.glob("*.py"):
         (package / example.name).write_text(example.read_text())
+    (package / "pocket_guests.py").write_text(POCKET_GUESTS)
     (metadata / "METADATA").write_text(METADATA)
     (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
 
