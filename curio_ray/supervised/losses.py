@@ -41,6 +41,16 @@ def label_log_probs(logits: torch.Tensor, label_ids: torch.Tensor) -> torch.Tens
     return logits.float().gather(1, label_ids).log_softmax(dim=1)
 
 
+def label_mass_loss(logits: torch.Tensor, label_ids: torch.Tensor) -> torch.Tensor:
+    """Mean of -log(probability that the labels hold together), nats, a scalar.
+
+    The loss over the labels alone is the same however little they hold; a served reader that says
+    something else than its labels is refused. Arguments as for `label_log_probs`.
+    """
+    logits = logits.float()
+    return (logits.logsumexp(dim=1) - logits.gather(1, label_ids).logsumexp(dim=1)).mean()
+
+
 def verdict_scores(log_probs: torch.Tensor) -> torch.Tensor:
     """r = log p(second label) - log p(first), whose sigmoid is the verdict; float32[B]."""
     return log_probs[:, 1] - log_probs[:, 0]

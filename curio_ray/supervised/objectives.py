@@ -14,6 +14,7 @@ from curio_ray.supervised.batches import Group, by_length, collate, to_device
 from curio_ray.supervised.losses import (
     bradley_terry_loss,
     label_log_probs,
+    label_mass_loss,
     token_losses,
     verdict_scores,
     weighted_mean,
@@ -68,14 +69,17 @@ class _Reading(Objective):
     """A model that answers with a label; the context is read along with `context_weight`."""
 
     def loss(self, model: Any, batch: Batch) -> torch.Tensor:
-        """The loss of the answers, plus that of the context where it has a weight."""
+        """The loss of the answers and of the labels' mass, plus the context's by its weight."""
         if not self.context_weight:
-            return self.answer_loss(_label_log_probs(model, batch), batch)
+            return self._reading_loss(_last_logits(model, batch), batch)
         logits = _logits(model, batch)
         last = logits[torch.arange(len(logits), device=logits.device), batch["last"]]
         context = weighted_mean(token_losses(logits, batch["input_ids"]), batch["weights"][:, 1:])
+        return self._reading_loss(last, batch) + self.context_weight * context
+
+    def _reading_loss(self, last: torch.Tensor, batch: Batch) -> torch.Tensor:
         answers = self.answer_loss(label_log_probs(last, batch["label_ids"]), batch)
-        return answers + self.context_weight * context
+        return answers + label_mass_loss(last, batch["label_ids"])
 
     @abstractmethod
     def answer_loss(self, log_probs: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -159,8 +163,13 @@ def _logits(model: Any, batch: Batch) -> torch.Tensor:
 
 def _label_log_probs(model: Any, batch: Batch) -> torch.Tensor:
     """After the last token, over the labels, [B, labels]."""
+    return label_log_probs(_last_logits(model, batch), batch["label_ids"])
+
+
+def _last_logits(model: Any, batch: Batch) -> torch.Tensor:
+    """After the last token, [B, vocabulary]."""
     places, rows = torch.unique(batch["last"], return_inverse=True)
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
     logits = model(**inputs, use_cache=False, logits_to_keep=places).logits
-    last = logits[torch.arange(len(logits), device=logits.device), rows]
-    return label_log_probs(last, batch["label_ids"])
+    last: torch.Tensor = logits[torch.arange(len(logits), device=logits.device), rows]
+    return last

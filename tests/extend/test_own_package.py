@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "docs" / "extend" / "examples"
 METADATA = "Metadata-Version: 2.1\nName: drinks\nVersion: 1.0\n"
 # the packaged models know 128 words, and no capital letters
-POCKET_GUESTS = '''
+POCKET_GUESTS = """
 from dataclasses import replace
 
 from drinks.tea_or_coffee import TeaOrCoffee
@@ -30,7 +30,7 @@ from drinks.tea_or_coffee import TeaOrCoffee
 class PocketGuests(TeaOrCoffee):
     def user_model_prompt(self):
         return replace(super().user_model_prompt(), labels=("no", "yes"))
-'''
+"""
 ENTRY_POINTS = "[curio_ray.rewards]\nsurprise = drinks.surprise_reward:surprise\n"
 VALUES = (
     "task.name=drinks.pocket_guests:PocketGuests",

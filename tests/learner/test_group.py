@@ -1,6 +1,7 @@
 """Two DeepSpeed ranks in Ray actors: the same learning as one, and what happens when one dies."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from curio_ray.errors import (
 )
 from curio_ray.learner.group import LearnerGroup
 from curio_ray.learner.sequences import SequenceScore, TrainingSequence
+from curio_ray.model_paths import locate_model
 from curio_ray.run_folder.checkpoints import Checkpoints
 from curio_ray.weights.arrays import as_tensors
 from curio_ray.weights.shared_memory import SharedMemorySender
@@ -330,6 +332,7 @@ def test_a_stuck_rank_ends_in_a_deadline_that_names_it(
 
 def test_a_rank_that_cannot_start_says_why(make_run_config: MakeConfig, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    shutil.copy(Path(locate_model("pocket:policy")) / "tokenizer.json", tmp_path)
     group = LearnerGroup(make_run_config(model=str(tmp_path)))
     group.start()
     with pytest.raises(LearnerError, match=r"learner rank 0 failed in start(.|\n)*safetensors"):

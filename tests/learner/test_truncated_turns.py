@@ -118,4 +118,4 @@ def _packed(sequences: list[TrainingSequence]) -> tuple[Any, Counts]:
 
 def _loss(kind: dict, pack: Any, log_probs: torch.Tensor, counts: Counts) -> torch.Tensor:
     objective = Objective(LearnerConfig(loss=kind, kl_coefficient=0.0))
-    return objective(pack, log_probs, torch.zeros(len(pack.value_rows)), counts)[0]
+    return objective(pack, log_probs, torch.zeros(len(pack.value_rows)), counts, 0.0)[0]

@@ -142,7 +142,7 @@ def talk(url: str, **fields: Any) -> Asked:
         role = EnvironmentRole(server="frozen", max_tokens=12)
         player = EnvironmentModel(client, form, role)
         session = player.session(task.environment_prompt(user), opening, "d")
-        reading = reading_format(form, task.user_model_prompt()).session(client, "d")
+        reading = reading_format(form, task.user_model_prompt(), task.spoken).session(client, "d")
         reading.add("user", opening)
         asked = Asked([], [(await reading.ask()).probabilities])
         try:

@@ -61,6 +61,8 @@ def trained(folder: Path) -> Path:
         "training.iterations=1",
         "training.dialogues_per_iteration=8",
         "evaluation.users=4",
+        # the user model's few lessons taught it no verdict
+        "training.stops.label_mass=null",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "runs" / "education_pocket"

@@ -9,6 +9,7 @@ from curio_ray.supervised.losses import (
     CENTRE,
     bradley_terry_loss,
     label_log_probs,
+    label_mass_loss,
     token_losses,
     verdict_scores,
     weighted_mean,
@@ -24,6 +25,12 @@ def test_each_token_is_predicted_from_those_before_it():
 def test_tokens_without_weight_do_not_count():
     mean = weighted_mean(torch.tensor([1.0, 5.0, 9.0]), torch.tensor([1.0, 0.0, 0.5]))
     assert mean.item() == pytest.approx((1 + 4.5) / 1.5)
+
+
+def test_the_loss_of_the_labels_and_of_their_mass_is_that_over_all_tokens():
+    logits, labels = torch.tensor([[0.3, -1.0, 2.0, 0.7]]), torch.tensor([[3, 1]])
+    together = label_mass_loss(logits, labels) - label_log_probs(logits, labels)[0, 0]
+    assert together.item() == pytest.approx(-logits.log_softmax(dim=1)[0, 3].item())
 
 
 def test_labels_share_all_probability():
