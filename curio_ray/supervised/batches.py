@@ -24,7 +24,7 @@ def collate(groups: Sequence[Group], context_weight: float) -> dict[str, torch.T
         `input_ids` and `attention_mask` int64[B, N]; `weights` float32[B, N], of the loss on each
         token given those before it: 1 for own tokens, `context_weight` for others and 0 for
         padding and the first; `last` int64[B], the place of the last token; `label_ids`
-        int64[B, labels] and `label` int64[B].
+        int64[B, labels, spellings] and `label` int64[B].
     """
     examples = [example for group in groups for example in group]
     shape = len(examples), max(map(len, examples))

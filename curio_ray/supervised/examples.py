@@ -18,9 +18,10 @@ class Example:
     """A sequence that a role's model reads.
 
     `token_ids` is int32[N]. `own` is bool[N]: the tokens that the role itself says, the template's
-    end mark included. For a reading role `own` is nowhere true, `label_ids` int32[labels] are the
-    possible next tokens after the last one, and `label` counts into them. `exchanges` is how many
-    of the conversation's exchanges the sequence holds.
+    end mark included. For a reading role `own` is nowhere true. `label_ids`
+    int32[labels, spellings] are the possible next tokens after the last one, -1 where a label has
+    fewer spellings, and `label` counts into the labels. `exchanges` is how many of the
+    conversation's exchanges the sequence holds.
     """
 
     token_ids: np.ndarray
@@ -83,7 +84,7 @@ def _spoken(chat: ChatFormat, prompt: Sequence[Message], utterances: Sequence[st
     return Example(
         np.concatenate(pieces).astype(np.int32),
         np.repeat(own, [len(piece) for piece in pieces]),
-        np.zeros(0, np.int32),
+        np.zeros((0, 1), np.int32),
     )
 
 
@@ -102,7 +103,12 @@ def _read(
     return Example(
         np.asarray(ids, np.int32),
         np.zeros(len(ids), bool),
-        np.asarray(reading.label_ids, np.int32),
+        _padded(reading.labels.spelled),
         label,
         len(heard) // 2,
     )
+
+
+def _padded(spelled: Sequence[Sequence[int]]) -> np.ndarray:
+    most = max(map(len, spelled))
+    return np.array([[*ids, *[-1] * (most - len(ids))] for ids in spelled], np.int32)

@@ -33,12 +33,12 @@ def label_log_probs(logits: torch.Tensor, label_ids: torch.Tensor) -> torch.Tens
 
     Args:
         logits: [B, vocabulary], after the question.
-        label_ids: int64[B, labels].
+        label_ids: int64[B, labels, spellings], -1 where a label has fewer.
 
     Returns:
         float32[B, labels].
     """
-    return logits.float().gather(1, label_ids).log_softmax(dim=1)
+    return _label_logits(logits.float(), label_ids).log_softmax(dim=1)
 
 
 def label_mass_loss(logits: torch.Tensor, label_ids: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,13 @@ def label_mass_loss(logits: torch.Tensor, label_ids: torch.Tensor) -> torch.Tens
     something else than its labels is refused. Arguments as for `label_log_probs`.
     """
     logits = logits.float()
-    return (logits.logsumexp(dim=1) - logits.gather(1, label_ids).logsumexp(dim=1)).mean()
+    return (logits.logsumexp(dim=1) - _label_logits(logits, label_ids).logsumexp(dim=1)).mean()
+
+
+def _label_logits(logits: torch.Tensor, label_ids: torch.Tensor) -> torch.Tensor:
+    """Of each label all spellings together, [B, labels]."""
+    each = logits.gather(1, label_ids.clamp(min=0).flatten(1)).view(label_ids.shape)
+    return each.masked_fill(label_ids < 0, -torch.inf).logsumexp(dim=2)
 
 
 def verdict_scores(log_probs: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from curio_ray.supervised.examples import Example
 def example(length: int, own: list[int], label: int = 0) -> Example:
     mask = np.zeros(length, bool)
     mask[own] = True
-    return Example(np.arange(1, length + 1, dtype=np.int32), mask, np.array([7, 8]), label)
+    return Example(np.arange(1, length + 1, dtype=np.int32), mask, np.array([[7], [8]]), label)
 
 
 def test_own_tokens_count_in_full_others_by_the_context_weight_and_padding_not_at_all():

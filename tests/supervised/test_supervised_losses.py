@@ -28,15 +28,21 @@ def test_tokens_without_weight_do_not_count():
 
 
 def test_the_loss_of_the_labels_and_of_their_mass_is_that_over_all_tokens():
-    logits, labels = torch.tensor([[0.3, -1.0, 2.0, 0.7]]), torch.tensor([[3, 1]])
+    logits, labels = torch.tensor([[0.3, -1.0, 2.0, 0.7]]), torch.tensor([[[3], [1]]])
     together = label_mass_loss(logits, labels) - label_log_probs(logits, labels)[0, 0]
     assert together.item() == pytest.approx(-logits.log_softmax(dim=1)[0, 3].item())
 
 
 def test_labels_share_all_probability():
     logits = torch.tensor([[0.0, 1.0, 7.0, 1.0 + math.log(3)]])
-    log_probs = label_log_probs(logits, torch.tensor([[1, 3]]))
+    log_probs = label_log_probs(logits, torch.tensor([[[1], [3]]]))
     assert log_probs.exp().tolist()[0] == pytest.approx([0.25, 0.75])
+
+
+def test_a_label_counts_by_all_its_spellings():
+    logits = torch.tensor([[0.0, 0.0, 7.0, math.log(2)]])
+    log_probs = label_log_probs(logits, torch.tensor([[[0, 1], [3, -1]]]))
+    assert log_probs.exp().tolist()[0] == pytest.approx([0.5, 0.5])
 
 
 def test_the_sigmoid_of_the_score_is_the_served_verdict():

@@ -72,14 +72,17 @@ def test_figures_do_not_depend_on_the_batch(
         assert alone["loss"] == pytest.approx(together["loss"], rel=1e-4)
 
 
-def test_a_user_model_that_knows_nothing_believes_in_each_type_alike(
+def test_a_user_model_that_knows_nothing_believes_in_each_spelling_alike(
     task: EducationTask, chat: ChatFormat, start: torch.nn.Module
 ) -> None:
     model = copy.deepcopy(start)
     model.lm_head.weight.data.zero_()
-    found = UserTypes(0.0).measure(model, Lessons("user_model", chat, task).held_out(), 8)
-    assert found["belief_by_turn"] == pytest.approx([0.25] * len(found["belief_by_turn"]))
-    assert sum(found["conversations_by_turn"]) == len(Lessons("user_model", chat, task).held_out())
+    groups = Lessons("user_model", chat, task).held_out()
+    found = UserTypes(0.0).measure(model, groups, 8)
+    spellings = [(each.label_ids >= 0).sum(axis=1) for (each,) in groups]
+    shares = [own[each.label] / own.sum() for own, (each,) in zip(spellings, groups, strict=True)]
+    assert found["belief"] == pytest.approx(sum(shares) / len(shares))
+    assert sum(found["conversations_by_turn"]) == len(groups)
 
 
 def test_mixed_precision_trains_and_keeps_float32_weights(
