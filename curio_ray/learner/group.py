@@ -151,10 +151,11 @@ class LearnerRank:
     def export_policy(self, folder: str) -> dict[str, int]:
         """Write the policy as a Hugging Face folder; rank 0 does, and returns its files' sizes."""
         self._started_engine.export_policy(Path(folder))
-        if self._rank == 0:
-            server = self._config.policy_server
-            keep_template(Path(folder), server.chat_template, server.chat_template_kwargs)
-        return file_sizes(Path(folder), list(Path(folder).iterdir())) if self._rank == 0 else {}
+        if self._rank > 0:
+            return {}
+        server = self._config.policy_server
+        keep_template(Path(folder), server.chat_template, server.chat_template_kwargs)
+        return file_sizes(Path(folder), list(Path(folder).iterdir()))
 
     def close(self) -> None:
         """Release the sender's files and connections."""

@@ -149,19 +149,27 @@ def make_loss(config: LossConfig) -> Callable[[PackedTensors, torch.Tensor], Pol
     return partial(LOSSES[config.name], **config.model_dump(exclude={"name"}))
 
 
+def k3(differences: torch.Tensor) -> torch.Tensor:
+    """r - 1 - log r with log r = `differences` [A]: an estimate of KL(μ ‖ π) per token, r = π / μ.
+
+    The tokens are sampled from μ. It is never negative and has low variance. Source: Schulman,
+    "Approximating KL Divergence", 2020.
+    """
+    return differences.exp() - 1 - differences
+
+
 def kl_loss(
     log_probs: torch.Tensor, reference_log_probs: torch.Tensor, ratios: torch.Tensor
 ) -> torch.Tensor:
     """Σ of per-token estimates of KL(π ‖ reference), with an unbiased gradient. Tensors are [A].
 
-    The value is Schulman's k3, r - 1 - log r with r = reference / π ("Approximating KL Divergence",
-    2020): never negative, low variance. Differentiating k3 itself on samples would give the
+    The value is `k3` with r = reference / π. Differentiating k3 itself on samples would give the
     gradient of KL(reference ‖ π) (Tang and Munos 2025, arXiv 2506.09477). The gradient here is
     ratio · log(π / reference) · ∇ log π, whose mean over samples of μ is that of KL(π ‖ reference).
     """
     difference = log_ratios(reference_log_probs, log_probs.detach())
     weights = ratios.clamp(max=KL_RATIO_CAP)
-    estimate = weights * (difference.exp() - 1 - difference)
+    estimate = weights * k3(difference)
     surrogate = weights * -difference * log_probs
     return (surrogate - surrogate.detach() + estimate).sum()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from curio_ray.learner.losses import log_ratios
+from curio_ray.learner.losses import k3, log_ratios
 from curio_ray.learner.value import ValueLearner
 from curio_ray.private_api.deepspeed_private import OptimizerShards
 
@@ -15,11 +15,9 @@ from curio_ray.private_api.deepspeed_private import OptimizerShards
 def divergence_terms(log_probs: torch.Tensor, behaviour_log_probs: torch.Tensor) -> torch.Tensor:
     """One estimate of KL(μ ‖ π) per token that μ sampled, [A], none negative.
 
-    Schulman's k3, r - 1 - log r with r = π / μ ("Approximating KL Divergence", 2020). A token that
-    μ was sure of and π gave up has a large one.
+    A token that μ was sure of and π gave up has a large one.
     """
-    differences = log_ratios(log_probs, behaviour_log_probs)
-    return differences.exp() - 1 - differences
+    return k3(log_ratios(log_probs, behaviour_log_probs))
 
 
 class StateCopy:

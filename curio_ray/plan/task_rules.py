@@ -89,25 +89,13 @@ def reading_problems(prompt: Any, labels: int, exactly: bool = False) -> Iterato
         labels: how many labels there must be.
         exactly: no more than so many: one for each user type.
     """
-    if not isinstance(prompt, ReadingPrompt):
-        yield f" gives {_kind(prompt)}; give curio_ray.tasks.base.ReadingPrompt"
-        return
-    for field in ("instruction", "policy_name", "user_name", "question"):
-        if problem := text_problem(f".{field}", getattr(prompt, field)):
-            yield problem
     wanted = f"{labels}, one for each of user_types" if exactly else f"{labels} or more"
-    yield from _label_problems(prompt.labels, labels, exactly, wanted)
+    yield from _question_problems(prompt, ReadingPrompt, labels, exactly, wanted)
 
 
 def comparison_problems(prompt: Any) -> Iterator[str]:
     """What is wrong with how a judge compares two dialogues."""
-    if not isinstance(prompt, ComparisonPrompt):
-        yield f" gives {_kind(prompt)}; give curio_ray.tasks.base.ComparisonPrompt"
-        return
-    for field in ("instruction", "policy_name", "user_name", "question"):
-        if problem := text_problem(f".{field}", getattr(prompt, field)):
-            yield problem
-    yield from _label_problems(prompt.labels, 2, True, "2, one for each dialogue")
+    yield from _question_problems(prompt, ComparisonPrompt, 2, True, "2, one for each dialogue")
 
 
 def answer_problems(answer: Any, types: int) -> Iterator[str]:
@@ -118,6 +106,23 @@ def answer_problems(answer: Any, types: int) -> Iterator[str]:
     if problem := text_problem(".start", answer.start):
         yield problem
     yield from _label_problems(answer.labels, types, True, f"{types}, one for each of user_types")
+
+
+def _question_problems(
+    prompt: Any,
+    kind: type[ReadingPrompt | ComparisonPrompt],
+    labels: int,
+    exactly: bool,
+    wanted: str,
+) -> Iterator[str]:
+    """What is wrong with a question about dialogues that is answered with a label."""
+    if not isinstance(prompt, kind):
+        yield f" gives {_kind(prompt)}; give curio_ray.tasks.base.{kind.__name__}"
+        return
+    for field in ("instruction", "policy_name", "user_name", "question"):
+        if problem := text_problem(f".{field}", getattr(prompt, field)):
+            yield problem
+    yield from _label_problems(prompt.labels, labels, exactly, wanted)
 
 
 def _label_problems(labels: Any, count: int, exactly: bool, wanted: str) -> Iterator[str]:

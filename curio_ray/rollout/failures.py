@@ -92,8 +92,8 @@ def failure_metrics(
     """The share of dialogues that failed, and how many by kind and by the user's type.
 
     Args:
-        failures: of a batch; `held` is the number of its finished dialogues.
-        held: dialogues that were finished.
+        failures: of a batch.
+        held: how many of the batch's dialogues were finished.
         user_types: the task's.
     """
     own = failed(failures)
